@@ -1,0 +1,43 @@
+# Everything one does with this tree. `make help` lists the targets.
+
+CARGO ?= cargo
+CARGO_FLAGS ?=
+IMAGE ?= portcullis:dev
+# `make test` and `make e2e` run this many cluster tests at a time; each has its own namespace.
+E2E_THREADS ?= 4
+
+.DEFAULT_GOAL := help
+.PHONY: run test check e2e bench crds image conformance help
+
+run: ## build, serve policies/ over HTTPS, show three sample requests decided, keep serving
+	$(CARGO) run --release $(CARGO_FLAGS) --bin portcullis -- serve --policies policies --samples policies/samples
+
+test: ## run every test: unit, tidy, specs, conformance, then the real control plane
+	$(CARGO) test $(CARGO_FLAGS)
+	$(MAKE) e2e
+
+check: ## what a change must pass before review: format, lints, tests without a cluster, docs, dependencies
+	$(CARGO) fmt --check
+	$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	$(CARGO) test $(CARGO_FLAGS)
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(CARGO_FLAGS) --no-deps
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	else echo 'cargo-deny is not installed, so dependencies were not checked; CI does it (cargo install cargo-deny)'; fi
+
+e2e: ## run the tests against a real etcd and kube-apiserver (built on first use), or the cluster of KUBECONFIG
+	$(CARGO) test $(CARGO_FLAGS) --test cluster -- --test-threads=$(E2E_THREADS)
+
+bench: ## measure start time, idle memory, binary size and the time of a request
+	$(CARGO) bench $(CARGO_FLAGS)
+
+crds: ## write crds/ again from the Rust types
+	$(CARGO) run $(CARGO_FLAGS) --bin portcullis -- crds --dir crds
+
+image: ## build the container image
+	docker build -t $(IMAGE) .
+
+conformance: ## count how much of CEL's and Kubernetes' conformance data passes, file by file
+	$(CARGO) test $(CARGO_FLAGS) --test conformance -- --nocapture
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

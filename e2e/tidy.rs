@@ -186,7 +186,7 @@ fn room_table() -> BTreeMap<String, BTreeSet<String>> {
         let (room, may_name) = (quoted(row[1]).remove(0), row[3]);
         let mut rooms: BTreeSet<String> = quoted(may_name).into_iter().collect();
         if may_name == "all" {
-            rooms = everyone.clone();
+            rooms.clone_from(&everyone);
         } else if may_name.ends_with("and below") {
             for below in rooms.clone() {
                 rooms.extend(table.get(&below).cloned().unwrap_or_default());

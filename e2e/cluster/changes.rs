@@ -1,0 +1,126 @@
+//! Policies that change while the server runs: edited, broken, repaired, removed.
+
+use crate::processes::eventually;
+use crate::{PATIENCE, PEACE, Space, WORLD, pod};
+use std::time::Instant;
+
+/// No Pod of the namespace may be named `TABOO`.
+const NAMES: &str = "
+apiVersion: portcullis.dev/v1alpha1
+kind: ValidatingPolicy
+metadata: {name: SPACE-names}
+spec:
+  validationActions: [Deny]
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: SPACE}}
+    resourceRules:
+    - {apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}
+  validations:
+  - {expression: object.metadata.name != 'TABOO', message: no Pod is named TABOO here}
+";
+
+/// The same with a misspelt variable.
+const BROKEN: &str = "
+apiVersion: portcullis.dev/v1alpha1
+kind: ValidatingPolicy
+metadata: {name: SPACE-broken}
+spec:
+  validationActions: [Deny]
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: SPACE}}
+    resourceRules:
+    - {apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}
+  validations:
+  - {expression: objet.metadata.name != 'x'}
+";
+
+#[test]
+fn rejects_by_the_new_text_soon_after_an_edit() {
+    let _peace = PEACE.read();
+    let space = Space::open("edit");
+    space.apply_until(
+        &NAMES.replace("TABOO", "one"),
+        &pod("one", "nginx:1"),
+        "no Pod is named one here",
+    );
+
+    let mut took = Vec::new();
+    for taboo in ["two", "three", "four", "five", "six"] {
+        let says = format!("no Pod is named {taboo} here");
+        took.push(space.apply_until(&NAMES.replace("TABOO", taboo), &pod(taboo, "nginx:1"), &says));
+    }
+    took.sort();
+    println!("from an edit to its enforcement, of five, `kubectl` included: {took:?}");
+    space.kubectl.apply(&pod("one", "nginx:1")).assert_accepted();
+}
+
+#[test]
+fn accepts_again_after_a_policy_is_deleted() {
+    let _peace = PEACE.read();
+    let space = Space::open("delete");
+    let policy = NAMES.replace("TABOO", "one");
+    space.apply_until(&policy, &pod("one", "nginx:1"), "no Pod is named one here");
+    space.kubectl.run(&["delete", "validatingpolicy", "e2e-delete-names"]).assert_accepted();
+    eventually("the Pod is admitted", PATIENCE, || {
+        space.kubectl.apply(&pod("one", "nginx:1")).ok()
+    });
+}
+
+#[test]
+fn rejects_by_other_policies_while_one_does_not_compile() {
+    let _peace = PEACE.read();
+    let space = Space::open("broken");
+    space.apply(BROKEN);
+    let message = eventually("a condition that shows the error", PATIENCE, || {
+        let policy = space.kubectl.get("validatingpolicy", "e2e-broken-broken");
+        let conditions = policy["status"]["conditions"].as_array().cloned().unwrap_or_default();
+        let message = |c: &serde_json::Value| c["message"].as_str().unwrap_or("").to_owned();
+        let broken = conditions.iter().find(|c| message(c).contains('^'));
+        broken.map(message).ok_or_else(|| policy["status"].to_string())
+    });
+    println!("the status of a policy that does not compile:\n{message}");
+    assert!(message.contains("objet.metadata.name"), "the source line: {message}");
+    assert!(message.contains("object"), "what was meant: {message}");
+
+    space.apply_until(
+        &NAMES.replace("TABOO", "one"),
+        &pod("one", "nginx:1"),
+        "no Pod is named one here",
+    );
+}
+
+#[test]
+fn accepts_after_a_broken_policy_is_repaired() {
+    let _peace = PEACE.read();
+    let space = Space::open("repair");
+    space.apply(BROKEN);
+    // A policy that can't be evaluated denies: its failurePolicy is Fail.
+    space.await_answer(&pod("fine", "nginx:1"), "e2e-repair-broken");
+    space.apply(&BROKEN.replace("objet", "object"));
+    eventually("the Pod is admitted", PATIENCE, || {
+        space.kubectl.apply(&pod("fine", "nginx:1")).ok()
+    });
+    space.kubectl.apply(&pod("x", "nginx:1")).assert_rejected(&["e2e-repair-broken"]);
+}
+
+#[test]
+fn accepts_resources_by_the_short_time_the_server_takes() {
+    let _peace = PEACE.read();
+    let space = Space::open("resources");
+    space.apply_until(
+        &NAMES.replace("TABOO", "one"),
+        &pod("one", "nginx:1"),
+        "no Pod is named one here",
+    );
+    let status = std::fs::read_to_string(format!("/proc/{}/status", WORLD.server().id()))
+        .unwrap_or_default();
+    let memory: Vec<_> = status.lines().filter(|line| line.starts_with("VmRSS")).collect();
+    let asked = Instant::now();
+    for number in 0..20 {
+        space.kubectl.try_apply(&pod(&format!("fine-{number}"), "nginx:1")).assert_accepted();
+    }
+    println!(
+        "server: {memory:?}; kubectl, API server and webhook: {} ms a Pod",
+        asked.elapsed().as_millis() / 20
+    );
+}

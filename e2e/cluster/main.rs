@@ -1,0 +1,161 @@
+//! Portcullis in front of a real API server, asked with the real `kubectl`. One control plane and one server are shared
+//! by all tests of a run; each test has a namespace of its own and policies that match only there.
+//!
+//! `KUBECONFIG` names another cluster to test against. Its API server must reach this machine on loopback, and it should
+//! be one that nobody needs: the tests install CRDs and webhooks, and kill the server behind them.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    reason = "a test fails by panicking, and reads the environment it is started in"
+)]
+
+mod answers;
+mod changes;
+mod control_plane;
+mod kubectl;
+mod outages;
+mod pki;
+mod processes;
+mod server;
+mod starter_set;
+
+use crate::control_plane::ControlPlane;
+use crate::kubectl::Kubectl;
+use crate::processes::{Run, eventually};
+use crate::server::Server;
+use std::path::{Path, PathBuf};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// How long a policy may take until the API server's answers show it: tenths of a second, on a quiet machine.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+static WORLD: LazyLock<World> = LazyLock::new(World::start);
+
+/// Taken for reading by tests that need a running server, for writing by those that stop it or speak to all namespaces.
+static PEACE: RwLock<()> = RwLock::new(());
+
+/// What all tests of a run share.
+struct World {
+    run: Run,
+    kubectl: Kubectl,
+    server: Mutex<Server>,
+    /// Held, so that its processes live as long as the run.
+    _control_plane: Option<ControlPlane>,
+}
+
+impl World {
+    fn start() -> Self {
+        let run = Run::start();
+        let control_plane = match std::env::var_os("KUBECONFIG") {
+            Some(_) => None,
+            None => Some(ControlPlane::start(&run)),
+        };
+        let kubectl = match &control_plane {
+            Some(control_plane) => control_plane.kubectl.clone(),
+            None => Kubectl::new("kubectl".into(), std::env::var_os("KUBECONFIG").unwrap().into()),
+        };
+        kubectl.run(&["apply", "--server-side", "-f", &tree("crds")]).assert_accepted();
+        kubectl
+            .run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])
+            .assert_accepted();
+        let server = Mutex::new(Server::new());
+        Self { run, kubectl, server, _control_plane: control_plane }
+    }
+
+    /// The server, running.
+    fn server(&self) -> MutexGuard<'_, Server> {
+        let mut server = self.server.lock().unwrap_or_else(PoisonError::into_inner);
+        if !server.is_running() {
+            let took = server.start(&self.run, &self.kubectl);
+            println!("portcullis ready {} ms after its start", took.as_millis());
+        }
+        server
+    }
+}
+
+/// A path of this repository, as an argument.
+fn tree(path: &str) -> String {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path).to_str().unwrap().to_owned()
+}
+
+/// A test's own namespace. What the test applies in it or for it goes when the test ends.
+struct Space {
+    name: String,
+    kubectl: Kubectl,
+    applied: Mutex<Vec<String>>,
+}
+
+impl Space {
+    fn open(name: &str) -> Self {
+        let name = format!("e2e-{name}");
+        drop(WORLD.server());
+        let kubectl = WORLD.kubectl.within(&name);
+        WORLD.kubectl.run(&["create", "namespace", &name]).assert_accepted();
+        eventually("the namespace's service account exists", PATIENCE, || {
+            kubectl.run(&["get", "serviceaccount", "default"]).ok()
+        });
+        Self { name, kubectl, applied: Mutex::default() }
+    }
+
+    /// `text` with `SPACE` replaced by the namespace's name.
+    fn fill(&self, text: &str) -> String {
+        text.replace("SPACE", &self.name)
+    }
+
+    /// Applies a policy, binding or whatever isn't in the namespace.
+    fn apply(&self, manifest: &str) {
+        let manifest = self.fill(manifest);
+        self.kubectl.apply(&manifest).assert_accepted();
+        self.applied.lock().unwrap().push(manifest);
+    }
+
+    /// Applies a policy and waits until `probe` is answered with `text`. Answers how long that took.
+    fn apply_until(&self, manifest: &str, probe: &str, text: &str) -> Duration {
+        self.apply(manifest);
+        let applied = Instant::now();
+        self.await_answer(probe, text);
+        applied.elapsed()
+    }
+
+    /// Waits until the API server answers a dry run of `probe` with `text`, be it a warning or a denial. (The text
+    /// matters: a webhook that nobody serves denies too.)
+    fn await_answer(&self, probe: &str, text: &str) {
+        eventually(&format!("an answer with `{text}`"), PATIENCE, || {
+            let said = self.kubectl.try_apply(probe);
+            if said.stderr.contains(text) { Ok(()) } else { Err(said.stderr + &said.stdout) }
+        });
+    }
+}
+
+impl Drop for Space {
+    fn drop(&mut self) {
+        // In order of need: policies before what they guard. Best effort, a failed test has said why already.
+        for manifest in self.applied.lock().unwrap_or_else(PoisonError::into_inner).iter().rev() {
+            self.kubectl.delete(manifest);
+        }
+        self.kubectl.run(&["delete", "namespace", &self.name, "--wait=false"]);
+    }
+}
+
+/// A Pod of one container.
+fn pod(name: &str, image: &str) -> String {
+    format!(
+        "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}}}, \
+         spec: {{containers: [{{name: app, image: '{image}'}}]}}}}"
+    )
+}
+
+/// The starter set's policies.
+fn starter_policies() -> Vec<PathBuf> {
+    let folders = std::fs::read_dir(tree("policies")).unwrap().map(|entry| entry.unwrap().path());
+    let mut policies: Vec<_> = folders.map(|folder| folder.join("policy.yaml")).collect();
+    policies.retain(|policy| policy.exists());
+    policies.sort();
+    assert!(!policies.is_empty(), "there are no policies in policies/");
+    policies
+}

@@ -1,0 +1,97 @@
+//! What holds when Portcullis does not: killed, unreachable, not there at all. These tests have the cluster to
+//! themselves.
+
+use crate::{PEACE, Space, WORLD, pod};
+
+const GUARDS: &str = "
+apiVersion: portcullis.dev/v1alpha1
+kind: ValidatingPolicy
+metadata: {name: SPACE-closed}
+spec:
+  validationActions: [Deny]
+  failurePolicy: Fail
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: SPACE}}
+    resourceRules:
+    - {apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}
+  validations:
+  - {expression: object.metadata.name != 'bad', message: this guard fails closed}
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: ValidatingPolicy
+metadata: {name: SPACE-open}
+spec:
+  validationActions: [Deny]
+  failurePolicy: Ignore
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: SPACE}}
+    resourceRules:
+    - {apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [configmaps]}
+  validations:
+  - {expression: object.metadata.name != 'bad', message: this guard fails open}
+";
+
+fn config_map(name: &str) -> String {
+    format!("{{apiVersion: v1, kind: ConfigMap, metadata: {{name: {name}}}}}")
+}
+
+#[test]
+fn rejects_under_fail_and_accepts_under_ignore_while_killed_and_recovers() {
+    let _peace = PEACE.write();
+    let space = Space::open("killed");
+    space.apply_until(GUARDS, &pod("bad", "nginx:1"), "this guard fails closed");
+    space.await_answer(&config_map("bad"), "this guard fails open");
+
+    WORLD.server.lock().unwrap().kill();
+    let said = space.kubectl.apply(&pod("fine", "nginx:1"));
+    println!("while it is down: {}", said.stderr);
+    said.assert_rejected(&["failed calling webhook"]);
+    space.kubectl.apply(&config_map("bad")).assert_accepted();
+    // The cluster's own life goes on: nobody asked to guard these.
+    space
+        .kubectl
+        .apply("{apiVersion: v1, kind: ServiceAccount, metadata: {name: fine}}")
+        .assert_accepted();
+    WORLD.kubectl.run(&["get", "namespaces"]).assert_accepted();
+
+    drop(WORLD.server());
+    space.kubectl.apply(&pod("bad", "nginx:1")).assert_rejected(&["this guard fails closed"]);
+    space.kubectl.apply(&pod("fine", "nginx:1")).assert_accepted();
+    space.kubectl.run(&["delete", "configmap", "bad"]).assert_accepted();
+    space.kubectl.apply(&config_map("bad")).assert_rejected(&["this guard fails open"]);
+}
+
+#[test]
+fn rejects_what_a_policy_gained_while_the_server_was_down() {
+    let _peace = PEACE.write();
+    let space = Space::open("missed");
+    WORLD.server.lock().unwrap().kill();
+    space.apply(GUARDS);
+    drop(WORLD.server());
+    space.await_answer(&pod("bad", "nginx:1"), "this guard fails closed");
+}
+
+#[test]
+fn rejects_nonsense_policies_even_without_a_server() {
+    let _peace = PEACE.write();
+    let space = Space::open("nonsense");
+    WORLD.server.lock().unwrap().kill();
+    let good = space.fill(GUARDS);
+    space.kubectl.try_apply(&good).assert_accepted();
+    let rows = [
+        ("failurePolicy: Fail", "failurePolicy: Maybe", "failurePolicy"),
+        ("[Deny]", "[Deny, Warn]", "validationActions"),
+        ("[Deny]", "[Refuse]", "validationActions"),
+        ("  validations:\n", "  validation:\n", "unknown field \"spec.validation\""),
+        ("expression: object", "expresion: object", "expression"),
+        ("  matchConstraints:\n", "  matchConstraint:\n", "matchConstraint"),
+        ("operations: [CREATE]", "operations: [MAKE]", "operations"),
+        ("ValidatingPolicy", "MutatingPolicy", "mutations"),
+    ];
+    for (right, wrong, says) in rows {
+        assert!(good.contains(right), "{right}");
+        let said = space.kubectl.try_apply(&good.replacen(right, wrong, 1));
+        println!("{wrong}: {}", said.stderr);
+        said.assert_rejected(&[says]);
+    }
+}

@@ -1,0 +1,27 @@
+//! The policies of `policies/` all at once, as somebody applies them to try them. It has the cluster to itself: they
+//! match in every namespace.
+
+use crate::{PEACE, Space, pod, starter_policies};
+
+#[test]
+fn rejects_and_mutates_by_the_starter_set() {
+    let _peace = PEACE.write();
+    let space = Space::open("starter-set");
+    for policy in starter_policies() {
+        space.apply(&std::fs::read_to_string(policy).unwrap());
+    }
+    let privileged = "
+apiVersion: v1
+kind: Pod
+metadata: {name: privileged}
+spec:
+  hostNetwork: true
+  containers:
+  - {name: app, image: 'registry.example/app:1.0', securityContext: {privileged: true}}
+";
+    space.await_answer(privileged, "privileged");
+    let said = space.kubectl.apply(privileged);
+    println!("$ kubectl apply -f privileged.yaml\n{}", said.stderr);
+    said.assert_rejected(&["app"]);
+    space.kubectl.apply(&pod("latest", "registry.example/app")).assert_rejected(&[]);
+}

@@ -1,0 +1,306 @@
+//! The arena that a document lives in. How text becomes nodes is `parse`; how nodes are read is `node`.
+
+use crate::json::node::Node;
+use crate::json::parse::{Parsed, parse};
+use crate::json::syntax::SyntaxError;
+
+/// Objects with more members than this carry a sorted index. Below it, comparing lengths in a row is faster than a
+/// binary search; above it, a look-up must not grow with an object that a stranger sent.
+pub(in crate::json) const UNINDEXED_MEMBERS_MAX: usize = 16;
+
+/// An [`Raw::Object`] without an index.
+pub(in crate::json) const NO_INDEX: u32 = u32::MAX;
+
+/// One node. Children are contiguous: an array's elements, an object's keys and values in turn.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::json) enum Raw {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    /// A slice of the text.
+    Text {
+        start: u32,
+        len: u32,
+    },
+    /// A slice of the side buffer; `at` is where it began in the text.
+    Side {
+        start: u32,
+        len: u32,
+        at: u32,
+    },
+    Array {
+        first: u32,
+        len: u32,
+    },
+    /// `len` members; `index` is where the order of their keys begins in `indexes`.
+    Object {
+        first: u32,
+        len: u32,
+        index: u32,
+    },
+}
+
+// Four nodes to a cache line: the evaluator walks them on every request.
+const _: () = assert!(size_of::<Raw>() == 16);
+
+/// The place of a node in its [`Document`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct NodeId(pub(in crate::json) u32);
+
+/// A JSON document that owns its text. It is immutable but for [`Document::omit`], which only appends.
+///
+/// ```
+/// use portcullis::json::Document;
+///
+/// let document = Document::parse(br#"{"spec": {"replicas": 3}}"#.to_vec()).unwrap();
+/// let replicas = document.root().pointer("/spec/replicas").and_then(|node| node.as_i64());
+/// assert_eq!(replicas, Some(3));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Document {
+    text: String,
+    side: String,
+    nodes: Vec<Raw>,
+    indexes: Vec<u32>,
+    root: u32,
+}
+
+/// What a node of no document is looked up in: every look-up is null.
+pub(in crate::json) static EMPTY: Document = Document {
+    text: String::new(),
+    side: String::new(),
+    nodes: Vec::new(),
+    indexes: Vec::new(),
+    root: 0,
+};
+
+impl Document {
+    /// Reads strict RFC 8259 text: UTF-8 without a byte order mark, at most [`crate::json::TEXT_MAX`] bytes and
+    /// [`crate::json::DEPTH_MAX`] levels, no object with the same key twice.
+    pub fn parse(text: Vec<u8>) -> Result<Document, SyntaxError> {
+        let text = String::from_utf8(text).map_err(|error| SyntaxError::utf8(&error))?;
+        let Parsed { side, nodes, indexes } = parse(&text)?;
+        let root = nodes.len().saturating_sub(1) as u32;
+        Ok(Document { text, side, nodes, indexes, root })
+    }
+
+    /// The document that has the value of `value`. It is as deep as the value is.
+    pub fn from_value(value: &serde_json::Value) -> Document {
+        let mut document = EMPTY.clone();
+        document.nodes.push(Raw::Null);
+        let mut waiting = vec![(0_usize, value)];
+        let mut next = 0;
+        while let Some((id, value)) = waiting.get(next).copied() {
+            next += 1;
+            let raw = document.shallow(value, &mut waiting);
+            document.set(id, raw);
+        }
+        document
+    }
+
+    /// The outermost value.
+    pub fn root(&self) -> Node<'_> {
+        Node::new(self, self.root)
+    }
+
+    /// The node that `id` names in this document; null if it names none.
+    pub fn node(&self, id: NodeId) -> Node<'_> {
+        Node::new(self, id.0)
+    }
+
+    /// Appends a copy of an object without the members `keys`, and gives its place. Its children are shared. What is
+    /// no object is given back as it is.
+    pub fn omit(&mut self, object: NodeId, keys: &[&str]) -> NodeId {
+        let Raw::Object { first, len, .. } = self.raw(object.0) else { return object };
+        let kept: Vec<Raw> = self
+            .children(first, len.saturating_mul(2))
+            .chunks_exact(2)
+            .filter(|member| {
+                member.first().is_some_and(|key| !keys.contains(&self.string(*key).unwrap_or("")))
+            })
+            .flatten()
+            .copied()
+            .collect();
+        let first = self.nodes.len() as u32;
+        let len = (kept.len() / 2) as u32;
+        let index = self.index(&kept);
+        self.nodes.extend(kept);
+        self.nodes.push(Raw::Object { first, len, index });
+        NodeId((self.nodes.len() - 1) as u32)
+    }
+
+    pub(in crate::json) fn raw(&self, id: u32) -> Raw {
+        self.nodes.get(id as usize).copied().unwrap_or(Raw::Null)
+    }
+
+    /// `len` nodes from `first` on.
+    pub(in crate::json) fn children(&self, first: u32, len: u32) -> &[Raw] {
+        let first = first as usize;
+        self.nodes.get(first..first + len as usize).unwrap_or(&[])
+    }
+
+    /// The order of the keys of an object with an index: positions of members, by key.
+    pub(in crate::json) fn order(&self, index: u32, len: u32) -> &[u32] {
+        let index = index as usize;
+        self.indexes.get(index..index + len as usize).unwrap_or(&[])
+    }
+
+    pub(in crate::json) fn string(&self, raw: Raw) -> Option<&str> {
+        string(&self.text, &self.side, raw)
+    }
+
+    pub(in crate::json) fn bytes(&self, raw: Raw) -> Option<&[u8]> {
+        bytes(self.text.as_bytes(), self.side.as_bytes(), raw)
+    }
+
+    fn set(&mut self, id: usize, raw: Raw) {
+        if let Some(slot) = self.nodes.get_mut(id) {
+            *slot = raw;
+        }
+    }
+
+    /// The node for `value`. Its children get their places now and are made when their turn in `waiting` comes.
+    fn shallow<'v>(
+        &mut self,
+        value: &'v serde_json::Value,
+        waiting: &mut Vec<(usize, &'v serde_json::Value)>,
+    ) -> Raw {
+        use serde_json::Value;
+        match value {
+            Value::Null => Raw::Null,
+            Value::Bool(value) => Raw::Bool(*value),
+            Value::Number(number) => number
+                .as_i64()
+                .map_or_else(|| Raw::Double(number.as_f64().unwrap_or(f64::NAN)), Raw::Int),
+            Value::String(value) => self.push_side(value),
+            Value::Array(elements) => {
+                let first = self.nodes.len();
+                waiting.extend(elements.iter().enumerate().map(|(i, v)| (first + i, v)));
+                self.nodes.resize(first + elements.len(), Raw::Null);
+                Raw::Array { first: first as u32, len: elements.len() as u32 }
+            }
+            Value::Object(members) => {
+                let first = self.nodes.len();
+                for (position, (key, value)) in members.iter().enumerate() {
+                    let key = self.push_side(key);
+                    self.nodes.extend([key, Raw::Null]);
+                    waiting.push((first + 2 * position + 1, value));
+                }
+                let pairs = self.nodes.get(first..).unwrap_or(&[]).to_vec();
+                let index = self.index(&pairs);
+                Raw::Object { first: first as u32, len: members.len() as u32, index }
+            }
+        }
+    }
+
+    fn push_side(&mut self, value: &str) -> Raw {
+        let start = self.side.len() as u32;
+        self.side.push_str(value);
+        Raw::Side { start, len: value.len() as u32, at: 0 }
+    }
+
+    /// Makes the index of an object with these members, if it needs one.
+    fn index(&mut self, members: &[Raw]) -> u32 {
+        if members.len() / 2 <= UNINDEXED_MEMBERS_MAX {
+            return NO_INDEX;
+        }
+        let start = self.indexes.len();
+        let order = sorted(self.text.as_bytes(), self.side.as_bytes(), members);
+        self.indexes.extend(order);
+        start as u32
+    }
+}
+
+/// The positions of the members of an object, by the bytes of their keys.
+pub(in crate::json) fn sorted(text: &[u8], side: &[u8], members: &[Raw]) -> Vec<u32> {
+    let key = |position: &u32| {
+        members.get(2 * *position as usize).and_then(|raw| bytes(text, side, *raw))
+    };
+    let mut order: Vec<u32> = (0..(members.len() / 2) as u32).collect();
+    order.sort_by(|a, b| key(a).cmp(&key(b)));
+    order
+}
+
+pub(in crate::json) fn bytes<'t>(text: &'t [u8], side: &'t [u8], raw: Raw) -> Option<&'t [u8]> {
+    let (from, start, len) = match raw {
+        Raw::Text { start, len } => (text, start, len),
+        Raw::Side { start, len, .. } => (side, start, len),
+        _ => return None,
+    };
+    let start = start as usize;
+    from.get(start..start + len as usize)
+}
+
+fn string<'t>(text: &'t str, side: &'t str, raw: Raw) -> Option<&'t str> {
+    let (from, start, len) = match raw {
+        Raw::Text { start, len } => (text, start, len),
+        Raw::Side { start, len, .. } => (side, start, len),
+        _ => return None,
+    };
+    let start = start as usize;
+    from.get(start..start + len as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::json::{Document, Kind, Node};
+
+    #[test]
+    fn omit_shares_children_and_leaves_the_original() {
+        let check = |text: &str, keys: &[&str], expect: &str| {
+            let mut document = Document::parse(text.as_bytes().to_vec()).unwrap();
+            let root = document.root().id();
+            let id = document.omit(root, keys);
+            assert_eq!(document.node(id).text(), expect, "{text} without {keys:?}");
+            assert_eq!(document.root().text(), text);
+        };
+        check(r#"{"a":[1,{"b":2}],"c":3}"#, &["c"], r#"{"a":[1,{"b":2}]}"#);
+        check(r#"{"a":1,"c":3}"#, &["c", "a", "x"], "{}");
+        check(r#"{"a":1}"#, &[], r#"{"a":1}"#);
+        check("[1]", &["0"], "[1]");
+        check("null", &["0"], "null");
+    }
+
+    #[test]
+    fn a_copy_of_a_large_object_is_indexed_again() {
+        let members: Vec<String> = (0..100).map(|i| format!("\"k{i}\":{i}")).collect();
+        let mut document = Document::parse(format!("{{{}}}", members.join(",")).into()).unwrap();
+        let root = document.root().id();
+        let id = document.omit(root, &["k7", "k50"]);
+        let Kind::Object(object) = document.node(id).kind() else { panic!("an object") };
+        assert_eq!(object.len(), 98);
+        for i in 0..100 {
+            let found = object.get(&format!("k{i}")).and_then(Node::as_i64);
+            assert_eq!(found, (i != 7 && i != 50).then_some(i));
+        }
+    }
+
+    #[test]
+    fn a_value_becomes_a_document_and_returns() {
+        let many: serde_json::Map<_, _> = (0..40).map(|i| (format!("k{i}"), json!(i))).collect();
+        for value in [
+            json!(null),
+            json!([[], {}, [[{"a": [true, false, null]}]]]),
+            json!({"a": "é\n\"", "b": {"c": 1.5, "d": [1, 2, {"e": -7}]}}),
+            json!(many),
+        ] {
+            let document = Document::from_value(&value);
+            assert_eq!(document.root().to_value(), value);
+            assert_eq!(document.root().text(), value.to_string());
+        }
+        assert_eq!(
+            Document::from_value(&json!(many)).root().get("k39").and_then(Node::as_i64),
+            Some(39)
+        );
+    }
+
+    #[test]
+    fn a_place_of_no_node_is_null() {
+        let large = Document::parse(b"[1,2,3]".to_vec()).unwrap();
+        let small = Document::parse(b"1".to_vec()).unwrap();
+        assert!(small.node(large.root().id()).is_null());
+    }
+}

@@ -2,3 +2,4 @@
 
 pub mod cel;
 pub mod json;
+pub mod policy;

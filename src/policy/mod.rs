@@ -1,0 +1,5 @@
+//! Policies: what administrators write, compiled into an immutable snapshot that answers which of them match a request
+//! and what each of them says to it. Nothing here knows the wire format of admission reviews, time, files or the network.
+
+pub mod api;
+pub mod crds;

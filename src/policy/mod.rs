@@ -3,3 +3,8 @@
 
 pub mod api;
 pub mod crds;
+pub mod matching;
+pub mod request;
+
+pub use crds::crds;
+pub use request::Request;

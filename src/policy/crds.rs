@@ -35,7 +35,11 @@ fn tidy(schema: &mut Value) {
                 fields.shift_remove("nullable");
             }
             if let Some(Value::String(text)) = fields.get_mut("description") {
-                *text = text.split("\n\n").map(|p| p.replace('\n', " ")).collect::<Vec<_>>().join("\n\n");
+                *text = text
+                    .split("\n\n")
+                    .map(|p| p.replace('\n', " "))
+                    .collect::<Vec<_>>()
+                    .join("\n\n");
             }
             fields.values_mut().for_each(tidy);
         }

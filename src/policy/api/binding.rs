@@ -1,5 +1,7 @@
 //! PolicyBinding: where and with which params a policy applies, and what it does.
 
+#![expect(clippy::duplicated_attributes, reason = "each printer column has a type of its own")]
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +22,12 @@ use crate::policy::api::{MatchResources, ParamRef, PolicyStatus, ValidationActio
     status = "PolicyStatus",
     derive = "PartialEq",
     doc = "Where and with which params a policy applies, and what happens to a request that fails.",
-    printcolumn(name = "Policy", type_ = "string", json_path = ".spec.policyName", description = "The policy."),
+    printcolumn(
+        name = "Policy",
+        type_ = "string",
+        json_path = ".spec.policyName",
+        description = "The policy."
+    ),
     printcolumn(
         name = "Actions",
         type_ = "string",
@@ -61,7 +68,9 @@ pub struct PolicyBindingSpec {
 }
 
 /// The kinds of policy that a binding can name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum PolicyKind {
     /// A ValidatingPolicy.
     ValidatingPolicy,

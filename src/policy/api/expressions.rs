@@ -80,10 +80,7 @@ pub enum StatusReason {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AuditAnnotation {
     /// The key; in the audit event it is prefixed with the policy's name and a slash. Unique in the policy.
-    #[schemars(
-        length(min = 1, max = 63),
-        pattern(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$")
-    )]
+    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
     pub key: String,
     /// CEL that gives the value, a string, or null for no annotation. Values are cut at 10 KiB.
     #[schemars(length(min = 1, max = 5120), pattern(r"\S"))]

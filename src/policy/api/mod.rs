@@ -14,7 +14,9 @@ mod status;
 mod validating;
 
 pub use binding::{PolicyBinding, PolicyBindingSpec, PolicyKind};
-pub use expressions::{AuditAnnotation, FailurePolicy, MatchCondition, StatusReason, Validation, Variable};
+pub use expressions::{
+    AuditAnnotation, FailurePolicy, MatchCondition, StatusReason, Validation, Variable,
+};
 pub use mutating::{
     ApplyConfiguration, JsonPatch, MutatingPolicy, MutatingPolicySpec, Mutation, PatchType,
     ReinvocationPolicy,

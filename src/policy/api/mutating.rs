@@ -1,5 +1,7 @@
 //! MutatingPolicy: changes made to a request.
 
+#![expect(clippy::duplicated_attributes, reason = "each printer column has a type of its own")]
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -4,8 +4,8 @@ use serde::Deserialize;
 
 use crate::policy::api::{
     AuditAnnotation, FailurePolicy, MatchCondition, MatchResources, MutatingPolicySpec, Mutation,
-    ParamKind, ParamRef, PolicyBindingSpec, PolicyKind, ReinvocationPolicy, Validation,
-    ValidatingPolicySpec, ValidationAction, Variable,
+    ParamKind, ParamRef, PolicyBindingSpec, PolicyKind, ReinvocationPolicy, ValidatingPolicySpec,
+    Validation, ValidationAction, Variable,
 };
 
 /// The spec of a ValidatingAdmissionPolicy.

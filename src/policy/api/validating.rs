@@ -1,5 +1,7 @@
 //! ValidatingPolicy: rules that a request must meet.
 
+#![expect(clippy::duplicated_attributes, reason = "each printer column has a type of its own")]
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -131,7 +133,9 @@ impl ValidationAction {
 }
 
 /// How bad a violation is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 pub enum Severity {
     /// For the record.
     Info,

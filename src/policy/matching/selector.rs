@@ -64,7 +64,8 @@ impl Selector {
     /// Whether an object with these labels is selected. No object, null, is selected by the empty selector alone.
     pub fn matches_object(&self, object: Node<'_>) -> bool {
         self.is_empty()
-            || (!object.is_null() && self.matches(object.get("metadata").and_then(|m| m.get("labels"))))
+            || (!object.is_null()
+                && self.matches(object.get("metadata").and_then(|m| m.get("labels"))))
     }
 
     /// Whether these labels are selected.

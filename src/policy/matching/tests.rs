@@ -147,13 +147,25 @@ fn names_excludes_and_no_rules_at_all() {
         (json!({"resourceRules": [named(&["a", "b"])]}), "CREATE /v1/pods ns/c", false),
         // A name yet to be generated is none of them.
         (json!({"resourceRules": [named(&["a"])]}), "CREATE /v1/pods ns/", false),
-        (json!({"resourceRules": [all], "excludeResourceRules": [named(&["a"])]}), "CREATE /v1/pods ns/a", false),
-        (json!({"resourceRules": [all], "excludeResourceRules": [named(&["a"])]}), "CREATE /v1/pods ns/b", true),
+        (
+            json!({"resourceRules": [all], "excludeResourceRules": [named(&["a"])]}),
+            "CREATE /v1/pods ns/a",
+            false,
+        ),
+        (
+            json!({"resourceRules": [all], "excludeResourceRules": [named(&["a"])]}),
+            "CREATE /v1/pods ns/b",
+            true,
+        ),
         (json!({"excludeResourceRules": [named(&[])]}), "CREATE /v1/pods ns/b", false),
         (json!({}), "CREATE /v1/pods ns/b", true),
     ];
     for (resources, question, expected) in rows {
-        assert_eq!(answer(&resources, question, none()) != "-", expected, "{resources}: {question}");
+        assert_eq!(
+            answer(&resources, question, none()) != "-",
+            expected,
+            "{resources}: {question}"
+        );
     }
 }
 
@@ -215,7 +227,11 @@ fn selectors_look_at_either_object_and_at_the_namespace() {
     ];
     for (resources, question, labels, expected) in rows {
         let labels = labels.map(Clone::clone);
-        assert_eq!(answer(resources, question, labels.clone()), expected, "{resources} {question} {labels:?}");
+        assert_eq!(
+            answer(resources, question, labels.clone()),
+            expected,
+            "{resources} {question} {labels:?}"
+        );
     }
 }
 
@@ -251,7 +267,10 @@ fn the_index_finds_what_can_match_in_order_and_once() {
     let rows: [(&[Resource<'_>], &[u32]); 5] = [
         (&[resource("", "pods")], &[0, 1, 3, 5, 6]),
         (&[resource("apps", "deployments")], &[2, 3, 4, 5]),
-        (&[resource("apps", "deployments"), resource("extensions", "deployments")], &[2, 3, 4, 5, 7]),
+        (
+            &[resource("apps", "deployments"), resource("extensions", "deployments")],
+            &[2, 3, 4, 5, 7],
+        ),
         (&[resource("batch", "jobs")], &[3, 5]),
         (&[resource("", "pods"); 20], &[0, 1, 3, 5, 6]),
     ];
@@ -272,6 +291,10 @@ fn reviews_and_native_policies_are_seen_by_no_policy() {
         ("", "tokenreviews", false),
     ];
     for (group, resource, expected) in rows {
-        assert_eq!(is_excluded(Resource { group, version: "v1", resource }), expected, "{resource}");
+        assert_eq!(
+            is_excluded(Resource { group, version: "v1", resource }),
+            expected,
+            "{resource}"
+        );
     }
 }

@@ -2,4 +2,6 @@
 
 pub mod cel;
 pub mod json;
+pub mod ledger;
 pub mod policy;
+pub mod telemetry;

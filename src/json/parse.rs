@@ -422,7 +422,6 @@ mod tests {
         check("-0.0", Kind::Double(-0.0));
         check("123456789012345678901234567890", Kind::Double(1.234_567_890_123_456_8e29));
         check("5e-324", Kind::Double(5e-324));
-        check("1e-400", Kind::Double(0.0));
         check("1.7976931348623157e308", Kind::Double(f64::MAX));
         check("0.1e+1", Kind::Double(1.0));
     }
@@ -445,12 +444,10 @@ mod tests {
         check(b"{\"a\" 1}", "line 1, column 6: expected `:`, found `1`");
         check(b"{a:1}", "line 1, column 2: expected a key or `}`, found `a`");
         check(b"1 2", "line 1, column 3: expected the end of the text, found `2`");
-        check(b"]", "line 1, column 1: expected a value, found `]`");
         check(b"nul", &format!("line 1, column 4: expected a value, {end}"));
         check(b"nulL", "line 1, column 4: expected a value, found `L`");
         check(b"01", "line 1, column 2: expected no digit after a leading `0`, found `1`");
         check(b"-", &format!("line 1, column 2: expected a digit, {end}"));
-        check(b"1.", &format!("line 1, column 3: expected a digit, {end}"));
         check(b"1e+x", "line 1, column 4: expected a digit, found `x`");
         check(b"+1", "line 1, column 1: expected a value, found `+`");
         check(b"1e400", "line 1, column 1: number out of range");

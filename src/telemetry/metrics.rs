@@ -1,0 +1,450 @@
+//! The metric families, in OpenMetrics text. Labels are words from closed sets, or names of policies: never names that
+//! a request chooses, so the number of series is bounded by the policies.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+/// Media type of [`Metrics::text`].
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Upper bounds in seconds. A Pod takes tens of microseconds; the API server gives up after at most 30 s.
+const LATENCY_BUCKETS: [f64; 15] = [
+    0.000_025, 0.000_05, 0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1,
+    0.5, 2.5, 10.0,
+];
+
+/// A closed set of words that are values of a label.
+macro_rules! words {
+    ($(#[$meta:meta])* enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$meta])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_meta])* #[doc = concat!("`", $word, "`")] $variant,)*
+        }
+
+        impl $name {
+            /// The word.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
+        impl EncodeLabelValue for $name {
+            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
+                self.word().encode(encoder)
+            }
+        }
+    };
+}
+
+words! {
+    /// Which webhook was called.
+    enum Webhook {
+        Validate = "validate",
+        Mutate = "mutate",
+    }
+}
+
+words! {
+    /// What the request would do.
+    enum Operation {
+        Create = "CREATE",
+        Update = "UPDATE",
+        Delete = "DELETE",
+        Connect = "CONNECT",
+        /// No operation could be read.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// What the answer was.
+    enum Answer {
+        /// Allowed as it is.
+        Allow = "allow",
+        /// Allowed, changed.
+        Patch = "patch",
+        /// Denied.
+        Deny = "deny",
+        /// No decision: what was sent is no request, or the time was up.
+        Error = "error",
+    }
+}
+
+words! {
+    /// What became of one policy in one request. Passes are not counted: they would cost every request a look-up.
+    enum PolicyResult {
+        Deny = "deny",
+        Warn = "warn",
+        Audit = "audit",
+        Error = "error",
+        Patch = "patch",
+    }
+}
+
+words! {
+    /// Why a connection ended before its time.
+    enum Refusal {
+        /// Too many connections.
+        Limit = "limit",
+        /// The TLS handshake failed or took too long.
+        Handshake = "handshake",
+        /// No certificate yet.
+        NoCertificate = "no_certificate",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RequestLabels {
+    webhook: Webhook,
+    operation: Operation,
+    answer: Answer,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WebhookLabels {
+    webhook: Webhook,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PolicyLabels {
+    policy: String,
+    result: PolicyResult,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StateLabels {
+    kind: String,
+    state: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReloadLabels {
+    result: ReloadResult,
+}
+
+words! {
+    /// What became of a policy set that was read.
+    enum ReloadResult {
+        Ok = "ok",
+        Error = "error",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct RefusalLabels {
+    reason: Refusal,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct StatusLabels {
+    code: u16,
+}
+
+/// How many policies of a kind are in a state, such as `ValidatingPolicy` and `active`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PolicyCount<'a> {
+    /// Kubernetes kind.
+    pub kind: &'a str,
+    /// State in lower case.
+    pub state: &'a str,
+    /// How many.
+    pub count: usize,
+}
+
+/// Totals of the ledger since the start.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerTotals {
+    /// Records in the file.
+    pub written: u64,
+    /// Decisions that found the queue full.
+    pub lost: u64,
+    /// Failed attempts to write.
+    pub failed: u64,
+}
+
+/// Every metric of the process. Cheap to share behind an `Arc`; recording never blocks on reading for long.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    requests: Family<RequestLabels, Counter>,
+    latency: Family<WebhookLabels, Histogram>,
+    outcomes: Family<PolicyLabels, Counter>,
+    policies: Family<StateLabels, Gauge>,
+    reloads: Family<ReloadLabels, Counter>,
+    reloaded: Gauge,
+    http_errors: Family<StatusLabels, Counter>,
+    connections: Gauge,
+    refused: Family<RefusalLabels, Counter>,
+    ledger_written: Counter,
+    ledger_lost: Counter,
+    ledger_failed: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// All families at zero.
+    pub fn new() -> Metrics {
+        let mut metrics = Metrics {
+            registry: Registry::with_prefix("portcullis"),
+            requests: Family::default(),
+            latency: Family::new_with_constructor(|| Histogram::new(LATENCY_BUCKETS)),
+            outcomes: Family::default(),
+            policies: Family::default(),
+            reloads: Family::default(),
+            reloaded: Gauge::default(),
+            http_errors: Family::default(),
+            connections: Gauge::default(),
+            refused: Family::default(),
+            ledger_written: Counter::default(),
+            ledger_lost: Counter::default(),
+            ledger_failed: Counter::default(),
+        };
+        metrics.register();
+        metrics
+    }
+
+    fn register(&mut self) {
+        let r = &mut self.registry;
+        r.register("requests", "Admission requests answered", self.requests.clone());
+        r.register(
+            "request_duration_seconds",
+            "From the last byte of a request to its answer",
+            self.latency.clone(),
+        );
+        r.register("policy_outcomes", "Policies that did not just pass", self.outcomes.clone());
+        r.register("policies", "Policies by state", self.policies.clone());
+        r.register("reloads", "Policy sets read", self.reloads.clone());
+        r.register(
+            "last_reload_timestamp_seconds",
+            "When the policies in force were read",
+            self.reloaded.clone(),
+        );
+        r.register("http_errors", "HTTP requests that were refused", self.http_errors.clone());
+        r.register("connections", "Open connections", self.connections.clone());
+        r.register(
+            "connections_refused",
+            "Connections that ended before a request",
+            self.refused.clone(),
+        );
+        r.register("ledger_records", "Records written to the ledger", self.ledger_written.clone());
+        r.register(
+            "ledger_lost",
+            "Decisions that are not in the ledger because its queue was full",
+            self.ledger_lost.clone(),
+        );
+        r.register(
+            "ledger_write_failures",
+            "Failed attempts to write to the ledger",
+            self.ledger_failed.clone(),
+        );
+    }
+
+    /// One admission request was answered.
+    pub fn request(
+        &self,
+        webhook: Webhook,
+        operation: Operation,
+        answer: Answer,
+        duration: Duration,
+    ) {
+        self.requests.get_or_create(&RequestLabels { webhook, operation, answer }).inc();
+        self.latency.get_or_create(&WebhookLabels { webhook }).observe(duration.as_secs_f64());
+    }
+
+    /// A policy did something else than pass. `policy` must name a policy that exists.
+    pub fn outcome(&self, policy: &str, result: PolicyResult) {
+        self.outcomes.get_or_create(&PolicyLabels { policy: policy.to_owned(), result }).inc();
+    }
+
+    /// The policies in force changed. Series of policies that are gone go too.
+    pub fn policies<'a>(
+        &self,
+        counts: impl IntoIterator<Item = PolicyCount<'a>>,
+        now_seconds: i64,
+    ) {
+        self.policies.clear();
+        for PolicyCount { kind, state, count } in counts {
+            let labels = StateLabels { kind: kind.to_owned(), state: state.to_owned() };
+            self.policies.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.reloaded.set(now_seconds);
+    }
+
+    /// Forgets the outcomes of policies that are gone.
+    pub fn forget_outcomes(&self, gone: &[&str]) {
+        use PolicyResult::{Audit, Deny, Error, Patch, Warn};
+        for policy in gone {
+            for result in [Deny, Warn, Audit, Error, Patch] {
+                self.outcomes.remove(&PolicyLabels { policy: (*policy).to_owned(), result });
+            }
+        }
+    }
+
+    /// A policy set was read, or refused.
+    pub fn reload(&self, ok: bool) {
+        let result = if ok { ReloadResult::Ok } else { ReloadResult::Error };
+        self.reloads.get_or_create(&ReloadLabels { result }).inc();
+    }
+
+    /// An HTTP request was refused with this status.
+    pub fn http_error(&self, code: u16) {
+        self.http_errors.get_or_create(&StatusLabels { code }).inc();
+    }
+
+    /// A connection was accepted; it counts until the guard is dropped.
+    pub fn connection(&self) -> ConnectionGuard {
+        self.connections.inc();
+        ConnectionGuard(self.connections.clone())
+    }
+
+    /// A connection ended before its time.
+    pub fn refuse(&self, reason: Refusal) {
+        self.refused.get_or_create(&RefusalLabels { reason }).inc();
+    }
+
+    /// The ledger's totals as of now.
+    pub fn ledger(&self, totals: LedgerTotals) {
+        self.ledger_written.inner().store(totals.written, Ordering::Relaxed);
+        self.ledger_lost.inner().store(totals.lost, Ordering::Relaxed);
+        self.ledger_failed.inner().store(totals.failed, Ordering::Relaxed);
+    }
+
+    /// All metrics in OpenMetrics text.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        match encode(&mut text, &self.registry) {
+            Ok(()) => text,
+            // Writing to a string does not fail.
+            Err(std::fmt::Error) => String::new(),
+        }
+    }
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub struct ConnectionGuard(Gauge);
+
+impl Drop for ConnectionGuard {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use crate::telemetry::metrics::{
+        Answer, LedgerTotals, Metrics, Operation, PolicyCount, PolicyResult, Refusal, Webhook,
+    };
+
+    /// The lines that are no comments and are not zero, sorted.
+    fn lines(metrics: &Metrics) -> Vec<String> {
+        let text = metrics.text();
+        assert!(text.ends_with("# EOF\n"));
+        let counted = text.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0"));
+        let mut counted: Vec<_> = counted.map(str::to_owned).collect();
+        counted.sort();
+        counted
+    }
+
+    #[track_caller]
+    fn check(record: impl Fn(&Metrics), expect: &[&str]) {
+        let metrics = Metrics::new();
+        assert!(lines(&metrics).is_empty());
+        record(&metrics);
+        assert_eq!(lines(&metrics), expect);
+    }
+
+    #[test]
+    fn families_have_their_names_and_labels() {
+        check(
+            |metrics| metrics.outcome("no-latest", PolicyResult::Deny),
+            &[r#"portcullis_policy_outcomes_total{policy="no-latest",result="deny"} 1"#],
+        );
+        check(
+            |metrics| {
+                metrics.reload(true);
+                metrics.reload(false);
+                metrics.reload(false);
+            },
+            &[
+                r#"portcullis_reloads_total{result="error"} 2"#,
+                r#"portcullis_reloads_total{result="ok"} 1"#,
+            ],
+        );
+        check(|m| m.http_error(413), &[r#"portcullis_http_errors_total{code="413"} 1"#]);
+        check(
+            |metrics| metrics.refuse(Refusal::Limit),
+            &[r#"portcullis_connections_refused_total{reason="limit"} 1"#],
+        );
+        check(
+            |metrics| metrics.ledger(LedgerTotals { written: 7, lost: 2, failed: 1 }),
+            &[
+                "portcullis_ledger_lost_total 2",
+                "portcullis_ledger_records_total 7",
+                "portcullis_ledger_write_failures_total 1",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_request_is_counted_and_timed() {
+        let metrics = Metrics::new();
+        let duration = Duration::from_micros(60);
+        metrics.request(Webhook::Validate, Operation::Create, Answer::Deny, duration);
+        let lines = lines(&metrics);
+        let labels = r#"webhook="validate",operation="CREATE",answer="deny""#;
+        assert!(lines.contains(&format!("portcullis_requests_total{{{labels}}} 1")), "{lines:?}");
+        let bucket =
+            r#"portcullis_request_duration_seconds_bucket{le="0.0001",webhook="validate"} 1"#;
+        assert!(lines.iter().any(|line| line == bucket), "{lines:?}");
+    }
+
+    #[test]
+    fn policies_that_are_gone_are_not_counted() {
+        let metrics = Metrics::new();
+        let count = |state, count| PolicyCount { kind: "ValidatingPolicy", state, count };
+        metrics.policies([count("active", 3), count("broken", 1)], 5);
+        metrics.policies([count("active", 4)], 6);
+        metrics.outcome("gone", PolicyResult::Warn);
+        metrics.outcome("here", PolicyResult::Warn);
+        metrics.forget_outcomes(&["gone"]);
+        assert_eq!(
+            lines(&metrics),
+            [
+                "portcullis_last_reload_timestamp_seconds 6",
+                r#"portcullis_policies{kind="ValidatingPolicy",state="active"} 4"#,
+                r#"portcullis_policy_outcomes_total{policy="here",result="warn"} 1"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn a_connection_counts_while_it_is_open() {
+        let metrics = Metrics::new();
+        let first = metrics.connection();
+        let second = metrics.connection();
+        assert_eq!(lines(&metrics), ["portcullis_connections 2"]);
+        drop(first);
+        assert_eq!(lines(&metrics), ["portcullis_connections 1"]);
+        drop(second);
+        assert!(lines(&metrics).is_empty());
+    }
+}

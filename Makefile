@@ -31,7 +31,7 @@ bench: ## measure start time, idle memory, binary size and the time of a request
 	$(CARGO) bench $(CARGO_FLAGS)
 
 crds: ## write crds/ again from the Rust types
-	$(CARGO) run $(CARGO_FLAGS) --bin portcullis -- crds --dir crds
+	UPDATE_CRDS=1 $(CARGO) test $(CARGO_FLAGS) --lib crds_in_the_repository
 
 image: ## build the container image
 	docker build -t $(IMAGE) .

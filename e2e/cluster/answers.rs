@@ -158,6 +158,7 @@ apiVersion: portcullis.dev/v1alpha1
 kind: MutatingPolicy
 metadata: {name: SPACE}
 spec:
+  selfBinding: true
   reinvocationPolicy: Never
   matchConstraints:
     namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: SPACE}}

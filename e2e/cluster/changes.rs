@@ -71,16 +71,18 @@ fn rejects_by_other_policies_while_one_does_not_compile() {
     let _peace = PEACE.read();
     let space = Space::open("broken");
     space.apply(BROKEN);
-    let message = eventually("a condition that shows the error", PATIENCE, || {
-        let policy = space.kubectl.get("validatingpolicy", "e2e-broken-broken");
-        let conditions = policy["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        let message = |c: &serde_json::Value| c["message"].as_str().unwrap_or("").to_owned();
-        let broken = conditions.iter().find(|c| message(c).contains('^'));
-        broken.map(message).ok_or_else(|| policy["status"].to_string())
+    let excerpt = eventually("a status that shows the error", PATIENCE, || {
+        let status = &space.kubectl.get("validatingpolicy", "e2e-broken-broken")["status"];
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let broken = conditions.iter().any(|c| c["type"] == "Ready" && c["status"] == "False");
+        match status["diagnostics"][0]["excerpt"].as_str() {
+            Some(excerpt) if broken => Ok(excerpt.to_owned()),
+            _ => Err(status.to_string()),
+        }
     });
-    println!("the status of a policy that does not compile:\n{message}");
-    assert!(message.contains("objet.metadata.name"), "the source line: {message}");
-    assert!(message.contains("object"), "what was meant: {message}");
+    println!("the status of a policy that does not compile:\n{excerpt}");
+    assert!(excerpt.contains("objet.metadata.name"), "the source line: {excerpt}");
+    assert!(excerpt.contains('^'), "a caret: {excerpt}");
 
     space.apply_until(
         &NAMES.replace("TABOO", "one"),

@@ -92,8 +92,12 @@ struct Space {
 
 impl Space {
     fn open(name: &str) -> Self {
-        let name = format!("e2e-{name}");
         drop(WORLD.server());
+        Self::without_server(name)
+    }
+
+    fn without_server(name: &str) -> Self {
+        let name = format!("e2e-{name}");
         let kubectl = WORLD.kubectl.within(&name);
         WORLD.kubectl.run(&["create", "namespace", &name]).assert_accepted();
         eventually("the namespace's service account exists", PATIENCE, || {
@@ -150,12 +154,13 @@ fn pod(name: &str, image: &str) -> String {
     )
 }
 
-/// The starter set's policies.
-fn starter_policies() -> Vec<PathBuf> {
+/// The starter set: params first, policies then.
+fn starter_manifests() -> Vec<PathBuf> {
     let folders = std::fs::read_dir(tree("policies")).unwrap().map(|entry| entry.unwrap().path());
-    let mut policies: Vec<_> = folders.map(|folder| folder.join("policy.yaml")).collect();
-    policies.retain(|policy| policy.exists());
-    policies.sort();
-    assert!(!policies.is_empty(), "there are no policies in policies/");
-    policies
+    let folders: Vec<_> = folders.collect();
+    let files = ["params.yaml", "policy.yaml"];
+    let manifests = files.iter().flat_map(|file| folders.iter().map(move |f| f.join(file)));
+    let manifests: Vec<_> = manifests.filter(|manifest| manifest.exists()).collect();
+    assert!(!manifests.is_empty(), "there are no policies in policies/");
+    manifests
 }

@@ -74,7 +74,7 @@ fn rejects_what_a_policy_gained_while_the_server_was_down() {
 #[test]
 fn rejects_nonsense_policies_even_without_a_server() {
     let _peace = PEACE.write();
-    let space = Space::open("nonsense");
+    let space = Space::without_server("nonsense");
     WORLD.server.lock().unwrap().kill();
     let good = space.fill(GUARDS);
     space.kubectl.try_apply(&good).assert_accepted();
@@ -83,10 +83,23 @@ fn rejects_nonsense_policies_even_without_a_server() {
         ("[Deny]", "[Deny, Warn]", "validationActions"),
         ("[Deny]", "[Refuse]", "validationActions"),
         ("  validations:\n", "  validation:\n", "unknown field \"spec.validation\""),
-        ("expression: object", "expresion: object", "expression"),
+        (
+            "expression: object",
+            "expresion: object",
+            "unknown field \"spec.validations[0].expresion\"",
+        ),
         ("  matchConstraints:\n", "  matchConstraint:\n", "matchConstraint"),
         ("operations: [CREATE]", "operations: [MAKE]", "operations"),
-        ("ValidatingPolicy", "MutatingPolicy", "mutations"),
+        (
+            "kind: ValidatingPolicy",
+            "kind: MutatingPolicy",
+            "unknown field \"spec.validationActions\"",
+        ),
+        (
+            "{expression: object.metadata.name != 'bad', message: this guard fails closed}",
+            "{message: no}",
+            "expression: Required",
+        ),
     ];
     for (right, wrong, says) in rows {
         assert!(good.contains(right), "{right}");

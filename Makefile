@@ -28,7 +28,7 @@ e2e: ## run the tests against a real etcd and kube-apiserver (built on first use
 	$(CARGO) test $(CARGO_FLAGS) --test cluster -- --test-threads=$(E2E_THREADS)
 
 bench: ## measure start time, idle memory, binary size and the time of a request
-	$(CARGO) bench $(CARGO_FLAGS)
+	$(CARGO) bench $(CARGO_FLAGS) --bench server
 
 crds: ## write crds/ again from the Rust types
 	UPDATE_CRDS=1 $(CARGO) test $(CARGO_FLAGS) --lib crds_in_the_repository

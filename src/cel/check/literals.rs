@@ -1,0 +1,115 @@
+//! What Kubernetes validates of literals once the types agree: instants, lengths of time, patterns, and
+//! that lists and maps are of one type throughout.
+
+use crate::cel::ast::{Expr, ExprKind, Literal};
+use crate::cel::check::Checked;
+use crate::cel::diagnostic::Diagnostic;
+use crate::cel::env::Env;
+use crate::cel::regexp::Pattern;
+use crate::cel::time::{Duration, Timestamp};
+use crate::cel::types::Type;
+use crate::cel::version::Version;
+
+/// Everything that is wrong with the literals of a tree.
+pub(super) fn validate(env: &Env, expr: &Expr, checked: &Checked) -> Vec<Diagnostic> {
+    let mut validator = Validator { checked, errors: Vec::new() };
+    if env.version() >= Version::v1(29) {
+        validator.visit(expr, false);
+    }
+    validator.errors
+}
+
+struct Validator<'c> {
+    checked: &'c Checked,
+    errors: Vec<Diagnostic>,
+}
+
+impl Validator<'_> {
+    /// Visits a node; mixed literals are allowed within the arguments of `format`.
+    fn visit(&mut self, expr: &Expr, mixed: bool) {
+        match &expr.kind {
+            ExprKind::Literal(_) | ExprKind::Ident(_) | ExprKind::Broken => {}
+            ExprKind::Select { operand, .. } | ExprKind::OptSelect { operand, .. } => {
+                self.visit(operand, mixed);
+            }
+            ExprKind::Call { target, function, args } => {
+                self.call(function, args);
+                let mixed = mixed || function == "format";
+                for arg in target.as_deref().into_iter().chain(args) {
+                    self.visit(arg, mixed);
+                }
+            }
+            ExprKind::And(terms) | ExprKind::Or(terms) => {
+                terms.iter().for_each(|term| self.visit(term, mixed));
+            }
+            ExprKind::List(elements) => {
+                if !mixed {
+                    self.homogeneous(elements.iter().map(|e| (&e.value, e.optional)));
+                }
+                elements.iter().for_each(|element| self.visit(&element.value, mixed));
+            }
+            ExprKind::Map(entries) => {
+                if !mixed {
+                    self.homogeneous(entries.iter().map(|e| (&e.key, false)));
+                    self.homogeneous(entries.iter().map(|e| (&e.value, e.optional)));
+                }
+                for entry in entries {
+                    self.visit(&entry.key, mixed);
+                    self.visit(&entry.value, mixed);
+                }
+            }
+            ExprKind::Struct { fields, .. } => {
+                fields.iter().for_each(|field| self.visit(&field.value, mixed));
+            }
+            ExprKind::Fold(fold) => {
+                self.visit(&fold.range, mixed);
+                fold.filter.iter().for_each(|filter| self.visit(filter, mixed));
+                self.visit(&fold.body, mixed);
+            }
+        }
+    }
+
+    fn call(&mut self, function: &str, args: &[Expr]) {
+        let Some(arg) = args.first() else { return };
+        let ExprKind::Literal(literal) = &arg.kind else { return };
+        let valid = match (function, literal) {
+            ("duration", Literal::String(text)) => Duration::parse(text).is_some(),
+            ("timestamp", Literal::String(text)) => Timestamp::parse(text).is_some(),
+            ("timestamp", Literal::Int(seconds)) => Timestamp::new(*seconds, 0).is_some(),
+            ("matches", Literal::String(pattern)) => Pattern::compile(pattern).is_ok(),
+            _ => return,
+        };
+        if !valid {
+            let hint = match function {
+                "duration" => "a length of time is written as in `1h30m` or `45s`",
+                "timestamp" => "an instant is written as in `2006-01-02T15:04:05Z`",
+                _ => "patterns are RE2: no look-around and no back-references",
+            };
+            self.report(arg, format!("invalid {function} argument"), Some(hint));
+        }
+    }
+
+    fn homogeneous<'e>(&mut self, items: impl Iterator<Item = (&'e Expr, bool)>) {
+        let mut first: Option<&Type> = None;
+        for (item, optional) in items {
+            let ty = self.checked.ty(item);
+            let ty = if optional { ty.unwrap_optional().0 } else { ty };
+            match first {
+                None => first = Some(ty),
+                Some(first) if first == ty => {}
+                Some(first) => {
+                    let message =
+                        format!("expected type '{}' but found '{}'", first.brief(), ty.brief());
+                    let hint = "the elements of a literal have to be of one type";
+                    self.report(item, message, Some(hint));
+                    return;
+                }
+            }
+        }
+    }
+
+    fn report(&mut self, expr: &Expr, message: String, hint: Option<&str>) {
+        let hint = hint.map(str::to_owned);
+        self.errors.push(Diagnostic { span: expr.span, at: expr.at, message, hint });
+    }
+}

@@ -1,0 +1,474 @@
+//! Runs the steps of a plan. Each step gives a value or a fault, and adds to the cost what Kubernetes
+//! would add; nothing is allocated but what an expression makes.
+
+use crate::cel::cost::{self, Charge, EXPRESSION_COST_MAX};
+use crate::cel::diagnostic::Span;
+use crate::cel::fault::{Fault, FaultKind, Outcome};
+use crate::cel::library::ARGS_MAX;
+use crate::cel::plan::{
+    Call, Choose, Hop, MakeList, MakeMap, MakeStruct, Matches, Pair, Path, Root, Set, Step, To,
+};
+use crate::cel::program::Evaluation;
+use crate::cel::value::{Exhausted, List, Map, Struct, Value, equal};
+
+/// One expression being evaluated.
+pub(crate) struct Machine<'a, 'e> {
+    pub(super) evaluation: &'e Evaluation<'a>,
+    /// The variables of the comprehensions around the step.
+    pub(super) locals: &'a mut [Value<'a>],
+    cost: u64,
+    /// What the first use of the variable of an `optMap` still has to pay.
+    pub(super) unpaid: u64,
+}
+
+impl<'a, 'e> Machine<'a, 'e> {
+    pub fn new(evaluation: &'e Evaluation<'a>, locals: u16) -> Machine<'a, 'e> {
+        let locals = evaluation.arena().locals(locals as usize);
+        Machine { evaluation, locals, cost: 0, unpaid: 0 }
+    }
+
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// Adds to the cost, which ends the evaluation past its limit.
+    pub(super) fn charge(&mut self, cost: u64) -> Result<(), &'a Fault<'a>> {
+        self.cost = self.cost.saturating_add(cost);
+        if self.cost > EXPRESSION_COST_MAX { Err(self.fault(FaultKind::CostExceeded)) } else { Ok(()) }
+    }
+
+    #[cold]
+    pub(super) fn fault(&self, kind: FaultKind<'a>) -> &'a Fault<'a> {
+        Fault::new(self.evaluation.arena(), kind)
+    }
+
+    #[cold]
+    fn fault_at(&self, kind: FaultKind<'a>, span: Span) -> &'a Fault<'a> {
+        self.evaluation.arena().keep(Fault { kind, span: Some(span) })
+    }
+
+    #[cold]
+    fn full(&self) -> impl Fn(Exhausted) -> &'a Fault<'a> + use<'a> {
+        let arena = self.evaluation.arena();
+        move |exhausted| exhausted.fault(arena)
+    }
+
+    pub fn eval(&mut self, step: &'a Step) -> Outcome<'a> {
+        match step {
+            Step::Constant(constant) => Ok(constant.value()),
+            Step::Path(path) => self.path(path),
+            Step::Has(path) => self.has(path),
+            Step::Call(call) => self.call(call),
+            Step::Equal(pair) => self.equality(pair).map(Value::Bool),
+            Step::NotEqual(pair) => self.equality(pair).map(|equal| Value::Bool(!equal)),
+            Step::Not(operand) => self.not(&operand.0, operand.1),
+            Step::And(terms) => self.logic(terms, false),
+            Step::Or(terms) => self.logic(terms, true),
+            Step::Choose(choose) => self.choose(choose),
+            Step::InSet(member) => self.in_set(&member.0, &member.1),
+            Step::Matches(matches) => self.matches(matches),
+            Step::List(list) => self.make_list(list),
+            Step::Map(map) => self.make_map(map),
+            Step::Struct(object) => self.make_struct(object),
+            Step::Fold(fold) => self.fold(fold),
+        }
+    }
+
+    fn root(&mut self, root: &'a Root) -> Outcome<'a> {
+        match root {
+            Root::Slot(slot) => Ok(self.evaluation.root(*slot)),
+            Root::Local(slot) => Ok(self.local(*slot)),
+            Root::Opened(slot) => {
+                let unpaid = std::mem::take(&mut self.unpaid);
+                self.charge(unpaid)?;
+                Ok(self.local(*slot))
+            }
+            Root::Variable(place) => self.evaluation.variable(*place),
+            Root::Step(step) => self.eval(step),
+        }
+    }
+
+    pub(super) fn local(&self, slot: u16) -> Value<'a> {
+        self.locals.get(slot as usize).copied().unwrap_or(Value::Null)
+    }
+
+    pub(super) fn set_local(&mut self, slot: u16, value: Value<'a>) {
+        if let Some(local) = self.locals.get_mut(slot as usize) {
+            *local = value;
+        }
+    }
+
+    fn path(&mut self, path: &'a Path) -> Outcome<'a> {
+        self.charge(path.base)?;
+        let root = self.root(&path.root).map_err(|fault| fault.at(path.span, self.evaluation.arena()))?;
+        let mut value = match root {
+            Value::Optional(inner) => return self.optional_path(path, inner.copied(), true),
+            value => value,
+        };
+        for (index, hop) in path.hops.iter().enumerate() {
+            if hop.optional {
+                return self.optional_hops(path.hops.get(index..).unwrap_or(&[]), value);
+            }
+            value = self.hop(value, hop)?;
+        }
+        Ok(value)
+    }
+
+    fn optional_path(
+        &mut self,
+        path: &'a Path,
+        inner: Option<Value<'a>>,
+        present: bool,
+    ) -> Outcome<'a> {
+        match inner {
+            Some(value) if present => self.optional_hops(&path.hops, value),
+            _ => Ok(Value::Optional(None)),
+        }
+    }
+
+    /// Hops from where the first optional one is: what is not there makes the whole absent.
+    fn optional_hops(&mut self, hops: &'a [Hop], start: Value<'a>) -> Outcome<'a> {
+        let mut value = start;
+        for hop in hops {
+            match self.hop_if_present(value, hop)? {
+                Some(next) => value = next,
+                None => return Ok(Value::Optional(None)),
+            }
+        }
+        Ok(Value::Optional(Some(self.evaluation.arena().keep(value))))
+    }
+
+    fn hop(&mut self, from: Value<'a>, hop: &'a Hop) -> Outcome<'a> {
+        let found = match &hop.to {
+            To::Field(name) => {
+                self.charge(1)?;
+                select(from, name)
+            }
+            To::Key(key) => {
+                self.charge(1)?;
+                index(from, key.value())
+            }
+            To::Computed(step) => {
+                let key = self.eval(step);
+                self.charge(1)?;
+                index(from, key?)
+            }
+        };
+        match found {
+            Ok(Some(value)) => Ok(value),
+            Ok(None) => Err(self.absent(from, hop)),
+            Err(kind) => Err(self.fault_at(kind, hop.span)),
+        }
+    }
+
+    #[cold]
+    fn absent(&mut self, from: Value<'a>, hop: &'a Hop) -> &'a Fault<'a> {
+        let key = match &hop.to {
+            To::Field(name) => Value::String(name),
+            To::Key(key) => key.value(),
+            To::Computed(step) => {
+                // Only the message needs it again, and messages are not paid for.
+                let cost = self.cost;
+                let key = self.eval(step).unwrap_or(Value::Null);
+                self.cost = cost;
+                key
+            }
+        };
+        let kind = match from {
+            Value::List(_) => FaultKind::IndexOutOfBounds(key),
+            _ => FaultKind::NoSuchKey(key),
+        };
+        self.fault_at(kind, hop.span)
+    }
+
+    /// A hop that may lead nowhere; then it is not paid for.
+    fn hop_if_present(
+        &mut self,
+        from: Value<'a>,
+        hop: &'a Hop,
+    ) -> Result<Option<Value<'a>>, &'a Fault<'a>> {
+        let found = match &hop.to {
+            To::Field(name) => select(from, name),
+            To::Key(key) => index(from, key.value()),
+            To::Computed(step) => {
+                let key = self.eval(step)?;
+                index(from, key)
+            }
+        };
+        match found {
+            Ok(Some(value)) => {
+                self.charge(1)?;
+                Ok(Some(value))
+            }
+            Ok(None) => Ok(None),
+            Err(kind) => Err(self.fault_at(kind, hop.span)),
+        }
+    }
+
+    fn has(&mut self, path: &'a Path) -> Outcome<'a> {
+        self.charge(path.base)?;
+        let root = self.root(&path.root)?;
+        let Some((last, before)) = path.hops.split_last() else {
+            return Ok(Value::Bool(true));
+        };
+        let (mut value, mut optional) = match root {
+            Value::Optional(None) => return Ok(Value::Bool(false)),
+            Value::Optional(Some(inner)) => (*inner, true),
+            value => (value, false),
+        };
+        for hop in before {
+            optional |= hop.optional;
+            if !optional {
+                value = self.hop(value, hop)?;
+                continue;
+            }
+            match self.hop_if_present(value, hop)? {
+                Some(next) => value = next,
+                None => return Ok(Value::Bool(false)),
+            }
+        }
+        self.charge(1)?;
+        let To::Field(name) = &last.to else { return Ok(Value::Bool(false)) };
+        match select(value, name) {
+            Ok(found) => Ok(Value::Bool(found.is_some())),
+            Err(kind) => Err(self.fault_at(kind, last.span)),
+        }
+    }
+
+    fn call(&mut self, call: &'a Call) -> Outcome<'a> {
+        let mut values = [Value::Null; ARGS_MAX];
+        let mut fault = None;
+        for (value, arg) in values.iter_mut().zip(&call.args) {
+            match self.eval(arg) {
+                Ok(arg) => *value = arg,
+                Err(stop) if stop.is_final() || call.args.len() > 2 => return Err(stop),
+                Err(error) => fault = fault.or(Some(error)),
+            }
+        }
+        let args = values.get(..call.args.len()).unwrap_or(&values);
+        match call.charge {
+            Charge::One => self.charge(1)?,
+            Charge::Fixed(cost) => self.charge(cost)?,
+            Charge::Args(cost) => self.charge(cost(args))?,
+            Charge::Result(_) => {}
+        }
+        let outcome = match fault {
+            Some(fault) => Err(fault),
+            None => (call.function.run)(self.evaluation.context(), args),
+        };
+        if let Charge::Result(cost) = call.charge {
+            self.charge(cost(args, outcome.unwrap_or(Value::Null)))?;
+        }
+        outcome.map_err(|fault| fault.at(call.span, self.evaluation.arena()))
+    }
+
+    fn equality(&mut self, pair: &'a Pair) -> Result<bool, &'a Fault<'a>> {
+        let left = self.eval(&pair.left);
+        let right = self.eval(&pair.right);
+        match (left, right) {
+            (Ok(left), Ok(right)) => {
+                self.charge(cost::equality(left, right))?;
+                Ok(equal(left, right))
+            }
+            (Err(fault), _) | (Ok(_), Err(fault)) => {
+                if !fault.is_final() {
+                    self.charge(1)?;
+                }
+                Err(fault)
+            }
+        }
+    }
+
+    fn not(&mut self, operand: &'a Step, span: Span) -> Outcome<'a> {
+        let value = self.eval(operand);
+        self.charge(1)?;
+        match value? {
+            Value::Bool(value) => Ok(Value::Bool(!value)),
+            _ => Err(self.fault_at(FaultKind::NoSuchOverload, span)),
+        }
+    }
+
+    /// `||` where `decisive` is true, `&&` where it is false: the first term that decides does, and
+    /// only if none does is an error one.
+    fn logic(&mut self, terms: &'a [Step], decisive: bool) -> Outcome<'a> {
+        let mut fault = None;
+        for term in terms {
+            match self.eval(term) {
+                Ok(Value::Bool(value)) if value == decisive => return Ok(Value::Bool(decisive)),
+                Ok(Value::Bool(_)) => {}
+                Ok(_) => {
+                    fault = fault.or_else(|| Some(self.fault(FaultKind::NoSuchOverload)));
+                }
+                Err(stop) if stop.is_final() => return Err(stop),
+                Err(error) => fault = fault.or(Some(error)),
+            }
+        }
+        fault.map_or(Ok(Value::Bool(!decisive)), Err)
+    }
+
+    fn choose(&mut self, choose: &'a Choose) -> Outcome<'a> {
+        match self.eval(&choose.condition)? {
+            Value::Bool(true) => self.eval(&choose.truthy),
+            Value::Bool(false) => self.eval(&choose.falsy),
+            _ => Err(self.fault_at(FaultKind::NoSuchOverload, choose.span)),
+        }
+    }
+
+    fn in_set(&mut self, element: &'a Step, set: &'a Set) -> Outcome<'a> {
+        let element = self.eval(element)?;
+        Ok(Value::Bool(match (set, element) {
+            (Set::Strings(strings), Value::String(text)) => {
+                strings.binary_search_by(|known| known.as_ref().cmp(text)).is_ok()
+            }
+            (Set::Strings(_), _) => false,
+            (Set::Values(values), element) => {
+                values.iter().any(|known| equal(known.value(), element))
+            }
+        }))
+    }
+
+    fn matches(&mut self, matches: &'a Matches) -> Outcome<'a> {
+        let text = self.eval(&matches.text);
+        let size = text.map_or(1, Value::size);
+        if !matches!(text, Err(fault) if fault.is_final()) {
+            self.charge(cost::search(size, matches.pattern.size()))?;
+        }
+        match text? {
+            Value::String(text) => Ok(Value::Bool(matches.pattern.is_match(text))),
+            _ => Err(self.fault_at(FaultKind::NoSuchOverload, matches.span)),
+        }
+    }
+
+    fn make_list(&mut self, list: &'a MakeList) -> Outcome<'a> {
+        let arena = self.evaluation.arena();
+        let mut values = arena.vec(list.elements.len()).map_err(self.full())?;
+        let mut fault = None;
+        for (step, optional) in &list.elements {
+            match self.eval(step) {
+                Ok(value) => match optional_item(value, *optional) {
+                    Ok(value) => values.extend(value),
+                    Err(()) => {
+                        fault = Some(Fault::text(arena, format_args!(
+                            "cannot initialize optional list element from non-optional value {value}"
+                        )));
+                    }
+                },
+                Err(error) => fault = Some(error),
+            }
+            if fault.is_some() {
+                break;
+            }
+        }
+        self.made(cost::LIST, fault, list.span)?;
+        Ok(Value::List(List::values(values.into_bump_slice())))
+    }
+
+    /// Pays for what was made, or would have been but for a fault.
+    fn made(
+        &mut self,
+        cost: u64,
+        fault: Option<&'a Fault<'a>>,
+        span: Span,
+    ) -> Result<(), &'a Fault<'a>> {
+        if let Some(stop) = fault.filter(|fault| fault.is_final()) {
+            return Err(stop);
+        }
+        self.charge(cost)?;
+        fault.map_or(Ok(()), |fault| Err(fault.at(span, self.evaluation.arena())))
+    }
+
+    fn make_map(&mut self, map: &'a MakeMap) -> Outcome<'a> {
+        let arena = self.evaluation.arena();
+        let mut entries = arena.vec(map.entries.len()).map_err(self.full())?;
+        let mut fault = None;
+        for (key, value, optional) in &map.entries {
+            let entry = self.eval(key).and_then(|key| Ok((key, self.eval(value)?)));
+            match entry {
+                Ok((key, value)) => match optional_item(value, *optional) {
+                    Ok(Some(value)) => entries.push((key, value)),
+                    Ok(None) => entries.retain(|(known, _)| !equal(*known, key)),
+                    Err(()) => fault = Some(self.not_optional(key, value)),
+                },
+                Err(error) => fault = Some(error),
+            }
+            if fault.is_some() {
+                break;
+            }
+        }
+        self.made(cost::MAP, fault, map.span)?;
+        Map::entries(entries.into_bump_slice(), arena).map(Value::Map).map_err(self.full())
+    }
+
+    #[cold]
+    fn not_optional(&self, key: Value<'a>, value: Value<'a>) -> &'a Fault<'a> {
+        Fault::text(
+            self.evaluation.arena(),
+            format_args!("cannot initialize optional entry '{key}' from non-optional value {value}"),
+        )
+    }
+
+    fn make_struct(&mut self, object: &'a MakeStruct) -> Outcome<'a> {
+        let arena = self.evaluation.arena();
+        let mut fields = arena.vec(object.fields.len()).map_err(self.full())?;
+        let mut fault = None;
+        for (name, step, optional) in &object.fields {
+            let name: &'a str = name;
+            match self.eval(step) {
+                Ok(value) => match optional_item(value, *optional) {
+                    Ok(Some(value)) => fields.push((name, value)),
+                    Ok(None) => {}
+                    Err(()) => fault = Some(self.not_optional(Value::String(name), value)),
+                },
+                Err(error) => fault = Some(error),
+            }
+            if fault.is_some() {
+                break;
+            }
+        }
+        self.made(cost::STRUCT, fault, object.span)?;
+        let (name, fields) = (&*object.name, fields.into_bump_slice());
+        Ok(Value::Struct(Struct { name, fields }))
+    }
+}
+
+/// An item as it goes into a list, map or struct; nothing if it is an empty optional.
+fn optional_item<'a>(value: Value<'a>, optional: bool) -> Result<Option<Value<'a>>, ()> {
+    match value {
+        value if !optional => Ok(Some(value)),
+        Value::Optional(inner) => Ok(inner.copied()),
+        _ => Err(()),
+    }
+}
+
+/// The field of a value, if it has it.
+fn select<'a>(from: Value<'a>, name: &'a str) -> Result<Option<Value<'a>>, FaultKind<'a>> {
+    match from {
+        Value::Map(map) => Ok(map.field(name)),
+        Value::Struct(object) => Ok(object.get(name)),
+        Value::List(_) => Err(FaultKind::Message("unsupported index type 'string' in list")),
+        _ => Ok(None),
+    }
+}
+
+/// The element or the entry of a value, if it has it.
+fn index<'a>(from: Value<'a>, key: Value<'a>) -> Result<Option<Value<'a>>, FaultKind<'a>> {
+    match from {
+        Value::Map(map) => Ok(map.get(key)),
+        Value::List(list) => Ok(list_index(key)?.and_then(|index| list.get(index))),
+        Value::Struct(object) => Ok(key.as_str().and_then(|name| object.get(name))),
+        _ => Ok(None),
+    }
+}
+
+/// A number as the index of a list; `None` where no list reaches.
+fn list_index<'a>(key: Value<'a>) -> Result<Option<usize>, FaultKind<'a>> {
+    match key {
+        Value::Int(index) => Ok(usize::try_from(index).ok()),
+        Value::Uint(index) => Ok(usize::try_from(index).ok()),
+        Value::Double(index) if index == index.trunc() && index.abs() < 9e15 => {
+            Ok((index >= 0.0).then_some(index as usize))
+        }
+        Value::Double(_) => Err(FaultKind::Message("unsupported index value in list")),
+        _ => Err(FaultKind::Message("unsupported index type in list")),
+    }
+}

@@ -1,0 +1,638 @@
+//! Tokens to a syntax tree, by the grammar of the language: one function for each rule, the loosest
+//! binding first. Macros are expanded as they are met. Nothing here knows names or types.
+
+use crate::cel::ast::{Element, Entry, Expr, ExprId, ExprKind, Field, Literal};
+use crate::cel::diagnostic::{Diagnostic, Span};
+use crate::cel::escape;
+use crate::cel::lexer::{self, Token, TokenKind};
+use crate::cel::macros;
+use crate::cel::version::Version;
+
+/// How many code points an expression may have: Kubernetes' own limit.
+pub(crate) const CODE_POINTS_MAX: usize = 100_000;
+
+/// How deep operations, selections and brackets may be nested: Kubernetes' own limit, which also
+/// bounds the stack that checking and evaluating need.
+pub(crate) const NESTING_MAX: usize = 250;
+
+/// Names that the grammar keeps for itself; they may still be fields.
+const RESERVED: [&str; 21] = [
+    "as", "break", "const", "continue", "else", "false", "for", "function", "if", "import", "in",
+    "let", "loop", "package", "namespace", "null", "return", "true", "var", "void", "while",
+];
+
+const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, \
+                       NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
+
+/// The tree of an expression and how many nodes it has, or what is wrong with it.
+pub(crate) fn parse(source: &str, version: Version) -> Result<(Expr, ExprId), Diagnostic> {
+    if source.len() > CODE_POINTS_MAX && source.chars().count() > CODE_POINTS_MAX {
+        return Err(plain(
+            Span::new(0, source.len()),
+            format!(
+                "expression code point size exceeds limit: size: {}, limit {CODE_POINTS_MAX}",
+                source.chars().count()
+            ),
+        ));
+    }
+    let tokens = lexer::tokens(source)?;
+    let mut parser = Parser { source, tokens, at: 0, version, heights: Vec::new(), depth: 0 };
+    let expr = parser.expr()?;
+    let rest = parser.peek();
+    if rest.kind != TokenKind::End {
+        let mut error = parser.unexpected("mismatched", rest, "<EOF>");
+        if rest.kind == TokenKind::Question {
+            error.hint = Some("a choice is written `condition ? this : that`".to_owned());
+        }
+        return Err(error);
+    }
+    Ok((expr, parser.heights.len() as ExprId))
+}
+
+pub(crate) struct Parser<'s> {
+    source: &'s str,
+    tokens: Vec<Token>,
+    at: usize,
+    pub(crate) version: Version,
+    /// How deep operations nest below each node, by its id.
+    heights: Vec<u16>,
+    depth: usize,
+}
+
+type Parsed<T> = Result<T, Diagnostic>;
+
+pub(crate) fn plain(span: Span, message: impl Into<String>) -> Diagnostic {
+    Diagnostic { span, at: span.start, message: message.into(), hint: None }
+}
+
+impl Parser<'_> {
+    /// A node that is no operation: it nests no deeper than what it holds.
+    pub(crate) fn node(&mut self, span: Span, at: u32, kind: ExprKind) -> Expr {
+        let height = self.height(&kind);
+        self.push(span, at, kind, height)
+    }
+
+    /// An operation: one level deeper than what it holds.
+    fn operation(&mut self, span: Span, at: u32, kind: ExprKind) -> Parsed<Expr> {
+        let height = self.height(&kind) + 1;
+        if height as usize > NESTING_MAX {
+            return Err(plain(Span::new(at as usize, at as usize + 1), too_deep()));
+        }
+        Ok(self.push(span, at, kind, height))
+    }
+
+    fn push(&mut self, span: Span, at: u32, kind: ExprKind, height: u16) -> Expr {
+        let id = self.heights.len() as ExprId;
+        self.heights.push(height);
+        Expr { id, span, at, kind }
+    }
+
+    fn height(&self, kind: &ExprKind) -> u16 {
+        let of = |expr: &Expr| self.heights.get(expr.id as usize).copied().unwrap_or(0);
+        let all = |exprs: &[Expr]| exprs.iter().map(of).max().unwrap_or(0);
+        match kind {
+            ExprKind::Literal(_) | ExprKind::Ident(_) | ExprKind::Broken => 0,
+            ExprKind::Select { operand, .. } | ExprKind::OptSelect { operand, .. } => of(operand),
+            ExprKind::Call { target, args, .. } => {
+                all(args).max(target.as_deref().map_or(0, of))
+            }
+            ExprKind::And(terms) | ExprKind::Or(terms) => all(terms),
+            ExprKind::List(elements) => elements.iter().map(|e| of(&e.value)).max().unwrap_or(0),
+            ExprKind::Map(entries) => {
+                entries.iter().map(|e| of(&e.key).max(of(&e.value))).max().unwrap_or(0)
+            }
+            ExprKind::Struct { fields, .. } => {
+                fields.iter().map(|f| of(&f.value)).max().unwrap_or(0)
+            }
+            ExprKind::Fold(fold) => {
+                of(&fold.range).max(of(&fold.body)).max(fold.filter.as_ref().map_or(0, of))
+            }
+        }
+    }
+
+    fn peek(&self) -> Token {
+        self.ahead(0)
+    }
+
+    fn ahead(&self, count: usize) -> Token {
+        let end = Token { kind: TokenKind::End, span: Span::new(self.source.len(), self.source.len()) };
+        self.tokens.get(self.at + count).copied().unwrap_or(end)
+    }
+
+    fn take(&mut self) -> Token {
+        let token = self.peek();
+        self.at += 1;
+        token
+    }
+
+    fn take_if(&mut self, kind: TokenKind) -> Option<Token> {
+        (self.peek().kind == kind).then(|| self.take())
+    }
+
+    fn expect(&mut self, kind: TokenKind, name: &str) -> Parsed<Token> {
+        self.take_if(kind).ok_or_else(|| self.unexpected("mismatched", self.peek(), name))
+    }
+
+    fn text(&self, token: Token) -> &str {
+        self.source.get(token.span.start as usize..token.span.end as usize).unwrap_or("")
+    }
+
+    fn unexpected(&self, how: &str, token: Token, expected: &str) -> Diagnostic {
+        let text = if token.kind == TokenKind::End { "<EOF>" } else { self.text(token) };
+        plain(token.span, format!("Syntax error: {how} input '{text}' expecting {expected}"))
+    }
+
+    /// `or ? or : expr`
+    fn expr(&mut self) -> Parsed<Expr> {
+        self.depth += 1;
+        if self.depth > NESTING_MAX {
+            return Err(plain(self.peek().span, too_deep()));
+        }
+        let condition = self.or()?;
+        let expr = match self.take_if(TokenKind::Question) {
+            None => condition,
+            Some(question) => {
+                let truthy = self.or()?;
+                self.expect(TokenKind::Colon, "':'")?;
+                let falsy = self.expr()?;
+                let span = condition.span.to(falsy.span);
+                let args = vec![condition, truthy, falsy];
+                let call = ExprKind::Call { target: None, function: "_?_:_".to_owned(), args };
+                self.operation(span, question.span.start, call)?
+            }
+        };
+        self.depth -= 1;
+        Ok(expr)
+    }
+
+    fn or(&mut self) -> Parsed<Expr> {
+        self.chain(TokenKind::Or, Parser::and, ExprKind::Or)
+    }
+
+    fn and(&mut self) -> Parsed<Expr> {
+        self.chain(TokenKind::And, Parser::relation, ExprKind::And)
+    }
+
+    fn chain(
+        &mut self,
+        operator: TokenKind,
+        term: fn(&mut Self) -> Parsed<Expr>,
+        make: fn(Vec<Expr>) -> ExprKind,
+    ) -> Parsed<Expr> {
+        let first = term(self)?;
+        if self.peek().kind != operator {
+            return Ok(first);
+        }
+        let (mut span, at) = (first.span, self.peek().span.start);
+        let mut terms = vec![first];
+        while self.take_if(operator).is_some() {
+            let next = term(self)?;
+            span = span.to(next.span);
+            terms.push(next);
+        }
+        Ok(self.node(span, at, make(terms)))
+    }
+
+    fn relation(&mut self) -> Parsed<Expr> {
+        self.left_associative(Parser::sum, |kind| {
+            Some(match kind {
+                TokenKind::Less => "_<_",
+                TokenKind::LessEqual => "_<=_",
+                TokenKind::Greater => "_>_",
+                TokenKind::GreaterEqual => "_>=_",
+                TokenKind::Equal => "_==_",
+                TokenKind::NotEqual => "_!=_",
+                TokenKind::In => "@in",
+                _ => return None,
+            })
+        })
+    }
+
+    fn sum(&mut self) -> Parsed<Expr> {
+        self.left_associative(Parser::product, |kind| match kind {
+            TokenKind::Plus => Some("_+_"),
+            TokenKind::Minus => Some("_-_"),
+            _ => None,
+        })
+    }
+
+    fn product(&mut self) -> Parsed<Expr> {
+        self.left_associative(Parser::unary, |kind| match kind {
+            TokenKind::Star => Some("_*_"),
+            TokenKind::Slash => Some("_/_"),
+            TokenKind::Percent => Some("_%_"),
+            _ => None,
+        })
+    }
+
+    fn left_associative(
+        &mut self,
+        operand: fn(&mut Self) -> Parsed<Expr>,
+        function: fn(TokenKind) -> Option<&'static str>,
+    ) -> Parsed<Expr> {
+        let mut left = operand(self)?;
+        while let Some(function) = function(self.peek().kind) {
+            let operator = self.take();
+            let right = operand(self)?;
+            let span = left.span.to(right.span);
+            let args = vec![left, right];
+            let call = ExprKind::Call { target: None, function: function.to_owned(), args };
+            left = self.operation(span, operator.span.start, call)?;
+        }
+        Ok(left)
+    }
+
+    /// `!`s or `-`s before a member; two of them undo each other, and a `-` before a number is
+    /// part of the number.
+    fn unary(&mut self) -> Parsed<Expr> {
+        let first = self.peek();
+        let function = match first.kind {
+            TokenKind::Not => "!_",
+            TokenKind::Minus => "-_",
+            _ => return self.member(),
+        };
+        let mut count = 0;
+        while self.peek().kind == first.kind {
+            let number = matches!(self.ahead(1).kind, TokenKind::Int | TokenKind::Float);
+            if first.kind == TokenKind::Minus && count == 0 && number {
+                return self.member();
+            }
+            self.take();
+            count += 1;
+        }
+        let operand = self.member()?;
+        if count % 2 == 0 {
+            return Ok(operand);
+        }
+        let span = first.span.to(operand.span);
+        let args = vec![operand];
+        let call = ExprKind::Call { target: None, function: function.to_owned(), args };
+        Ok(self.node(span, first.span.start, call))
+    }
+
+    fn member(&mut self) -> Parsed<Expr> {
+        let mut operand = self.primary()?;
+        loop {
+            match self.peek().kind {
+                TokenKind::Dot => operand = self.selection(operand)?,
+                TokenKind::LeftBracket => operand = self.index(operand)?,
+                _ => return Ok(operand),
+            }
+        }
+    }
+
+    /// `.field`, `.?field` or `.function(args)`
+    fn selection(&mut self, operand: Expr) -> Parsed<Expr> {
+        let dot = self.take();
+        let optional = self.optional_mark(".?")?;
+        let name = self.take();
+        let field = match name.kind {
+            TokenKind::Ident => self.text(name).to_owned(),
+            TokenKind::QuotedIdent => return Err(plain(name.span, "unsupported syntax: '`'")),
+            _ => return Err(self.unexpected("mismatched", name, "IDENTIFIER")),
+        };
+        if optional {
+            let kind = ExprKind::OptSelect { operand: Box::new(operand), field };
+            let span = operand_span(&kind).to(name.span);
+            return self.operation(span, dot.span.start, kind);
+        }
+        let Some(open) = self.take_if(TokenKind::LeftParen) else {
+            let span = operand.span.to(name.span);
+            let kind = ExprKind::Select { operand: Box::new(operand), field, test: false };
+            return self.operation(span, dot.span.start, kind);
+        };
+        let (args, end) = self.arguments()?;
+        let span = operand.span.to(end);
+        let call = macros::Call { span, at: open.span.start, function: field, args };
+        match macros::expand_member(self, operand, call)? {
+            macros::Expanded::Macro(expr) => Ok(expr),
+            macros::Expanded::Not(target, macros::Call { span, at, function, args }) => {
+                let target = target.map(Box::new);
+                self.operation(span, at, ExprKind::Call { target, function, args })
+            }
+        }
+    }
+
+    /// `[index]` or `[?index]`
+    fn index(&mut self, operand: Expr) -> Parsed<Expr> {
+        let open = self.take();
+        let function = if self.optional_mark("[?")? { "_[?_]" } else { "_[_]" };
+        let index = self.expr()?;
+        let close = self.expect(TokenKind::RightBracket, "']'")?;
+        let span = operand.span.to(close.span);
+        let args = vec![operand, index];
+        let call = ExprKind::Call { target: None, function: function.to_owned(), args };
+        self.operation(span, open.span.start, call)
+    }
+
+    fn optional_mark(&mut self, syntax: &str) -> Parsed<bool> {
+        match self.take_if(TokenKind::Question) {
+            None => Ok(false),
+            Some(_) if self.version >= Version::v1(28) => Ok(true),
+            Some(mark) => Err(plain(mark.span, format!("unsupported syntax '{syntax}'"))),
+        }
+    }
+
+    fn arguments(&mut self) -> Parsed<(Vec<Expr>, Span)> {
+        let mut args = Vec::new();
+        if let Some(close) = self.take_if(TokenKind::RightParen) {
+            return Ok((args, close.span));
+        }
+        loop {
+            args.push(self.expr()?);
+            if self.take_if(TokenKind::Comma).is_none() {
+                let close = self.expect(TokenKind::RightParen, "')'")?;
+                return Ok((args, close.span));
+            }
+        }
+    }
+
+    fn primary(&mut self) -> Parsed<Expr> {
+        let token = self.peek();
+        match token.kind {
+            TokenKind::Dot | TokenKind::Ident => self.name(),
+            TokenKind::LeftParen => {
+                self.take();
+                let mut inner = self.expr()?;
+                let close = self.expect(TokenKind::RightParen, "')'")?;
+                inner.span = token.span.to(close.span);
+                Ok(inner)
+            }
+            TokenKind::LeftBracket => self.list(),
+            TokenKind::LeftBrace => self.map(),
+            _ => self.literal(),
+        }
+    }
+
+    /// A name, a call of a global function, or the making of a struct.
+    fn name(&mut self) -> Parsed<Expr> {
+        let start = self.peek();
+        let dot = self.take_if(TokenKind::Dot).is_some();
+        if self.struct_follows() {
+            return self.make_struct(start, dot);
+        }
+        let name = self.expect(TokenKind::Ident, "IDENTIFIER")?;
+        let text = self.text(name).to_owned();
+        if RESERVED.contains(&text.as_str()) {
+            return Err(plain(name.span, format!("reserved identifier: {text}")));
+        }
+        let text = if dot { format!(".{text}") } else { text };
+        let Some(open) = self.take_if(TokenKind::LeftParen) else {
+            return Ok(self.node(start.span.to(name.span), name.span.start, ExprKind::Ident(text)));
+        };
+        let (args, end) = self.arguments()?;
+        let call =
+            macros::Call { span: start.span.to(end), at: open.span.start, function: text, args };
+        match macros::expand_global(self, call)? {
+            macros::Expanded::Macro(expr) => Ok(expr),
+            macros::Expanded::Not(_, macros::Call { span, at, function, args }) => {
+                Ok(self.node(span, at, ExprKind::Call { target: None, function, args }))
+            }
+        }
+    }
+
+    /// Whether names joined by dots and then `{` come next.
+    fn struct_follows(&self) -> bool {
+        let mut ahead = 0;
+        while self.ahead(ahead).kind == TokenKind::Ident {
+            match self.ahead(ahead + 1).kind {
+                TokenKind::LeftBrace => return true,
+                TokenKind::Dot => ahead += 2,
+                _ => return false,
+            }
+        }
+        false
+    }
+
+    fn make_struct(&mut self, start: Token, dot: bool) -> Parsed<Expr> {
+        let mut name = if dot { ".".to_owned() } else { String::new() };
+        let open = loop {
+            let token = self.take();
+            match token.kind {
+                TokenKind::LeftBrace => break token,
+                _ => name.push_str(self.text(token)),
+            }
+        };
+        let mut fields = Vec::new();
+        let close = loop {
+            if let Some(close) = self.end_of_items(TokenKind::RightBrace, fields.is_empty())? {
+                break close;
+            }
+            let optional = self.optional_mark("?")?;
+            let field = self.take();
+            if field.kind == TokenKind::QuotedIdent {
+                return Err(plain(field.span, "unsupported syntax: '`'"));
+            }
+            if field.kind != TokenKind::Ident {
+                return Err(self.unexpected("mismatched", field, "IDENTIFIER"));
+            }
+            let colon = self.expect(TokenKind::Colon, "':'")?;
+            let value = self.expr()?;
+            let name = self.text(field).to_owned();
+            fields.push(Field { name, at: colon.span.start, value, optional });
+        };
+        let span = start.span.to(close.span);
+        Ok(self.node(span, open.span.start, ExprKind::Struct { name, fields }))
+    }
+
+    fn list(&mut self) -> Parsed<Expr> {
+        let open = self.take();
+        let mut elements = Vec::new();
+        let close = loop {
+            if let Some(close) = self.end_of_items(TokenKind::RightBracket, elements.is_empty())? {
+                break close;
+            }
+            let optional = self.optional_mark("?")?;
+            elements.push(Element { value: self.expr()?, optional });
+        };
+        Ok(self.node(open.span.to(close.span), open.span.start, ExprKind::List(elements)))
+    }
+
+    fn map(&mut self) -> Parsed<Expr> {
+        let open = self.take();
+        let mut entries = Vec::new();
+        let close = loop {
+            if let Some(close) = self.end_of_items(TokenKind::RightBrace, entries.is_empty())? {
+                break close;
+            }
+            let optional = self.optional_mark("?")?;
+            let key = self.expr()?;
+            self.expect(TokenKind::Colon, "':'")?;
+            let value = self.expr()?;
+            entries.push(Entry { key, value, optional });
+        };
+        Ok(self.node(open.span.to(close.span), open.span.start, ExprKind::Map(entries)))
+    }
+
+    /// The closing bracket if it is next, after the comma that items are separated or ended by.
+    fn end_of_items(&mut self, close: TokenKind, first: bool) -> Parsed<Option<Token>> {
+        let comma = self.take_if(TokenKind::Comma);
+        if let Some(token) = self.take_if(close) {
+            return Ok(Some(token));
+        }
+        if comma.is_some() == first {
+            let name = if close == TokenKind::RightBrace { "'}'" } else { "']'" };
+            let token = comma.unwrap_or(self.peek());
+            return Err(self.unexpected("mismatched", token, if first { OPERAND } else { name }));
+        }
+        Ok(None)
+    }
+
+    fn literal(&mut self) -> Parsed<Expr> {
+        let start = self.take();
+        let token = if start.kind == TokenKind::Minus { self.take() } else { start };
+        let negative = start.kind == TokenKind::Minus;
+        let span = start.span.to(token.span);
+        let text = self.text(token);
+        let literal = match token.kind {
+            TokenKind::Int => int(text, negative).ok_or("invalid int literal"),
+            TokenKind::Float => double(text, negative).ok_or("invalid double literal"),
+            _ if negative => return Err(self.unexpected("mismatched", token, OPERAND)),
+            TokenKind::Uint => uint(text).ok_or("invalid uint literal"),
+            TokenKind::String => escape::string(text).map(Literal::String),
+            TokenKind::Bytes => {
+                escape::bytes(text.get(1..).unwrap_or("")).map(Literal::Bytes)
+            }
+            TokenKind::True => Ok(Literal::Bool(true)),
+            TokenKind::False => Ok(Literal::Bool(false)),
+            TokenKind::Null => Ok(Literal::Null),
+            _ => return Err(self.unexpected("mismatched", token, OPERAND)),
+        };
+        match literal {
+            Ok(literal) => Ok(self.node(span, span.start, ExprKind::Literal(literal))),
+            Err(message) => Err(plain(span, message)),
+        }
+    }
+}
+
+fn operand_span(kind: &ExprKind) -> Span {
+    match kind {
+        ExprKind::OptSelect { operand, .. } | ExprKind::Select { operand, .. } => operand.span,
+        _ => Span::default(),
+    }
+}
+
+fn too_deep() -> String {
+    format!("max recursion depth exceeded: more than {NESTING_MAX} levels")
+}
+
+fn int(text: &str, negative: bool) -> Option<Literal> {
+    let (digits, radix) = radix(text);
+    let digits = if negative { format!("-{digits}") } else { digits.to_owned() };
+    i64::from_str_radix(&digits, radix).ok().map(Literal::Int)
+}
+
+fn uint(text: &str) -> Option<Literal> {
+    let (digits, radix) = radix(text.get(..text.len().checked_sub(1)?)?);
+    u64::from_str_radix(digits, radix).ok().map(Literal::Uint)
+}
+
+fn radix(text: &str) -> (&str, u32) {
+    text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16))
+}
+
+fn double(text: &str, negative: bool) -> Option<Literal> {
+    let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
+    Some(Literal::Double(if negative { -value } else { value }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(source: &str, expect: &str) {
+        let seen = match parse(source, Version::LATEST) {
+            Ok((expr, _)) => show(&expr),
+            Err(error) => format!("{}: {}", error.at, error.message),
+        };
+        assert_eq!(seen, expect, "{source}");
+    }
+
+    fn show(expr: &Expr) -> String {
+        let list = |exprs: &[Expr]| exprs.iter().map(show).collect::<Vec<_>>().join(" ");
+        match &expr.kind {
+            ExprKind::Literal(literal) => format!("{literal:?}"),
+            ExprKind::Ident(name) => name.clone(),
+            ExprKind::Select { operand, field, test } => {
+                format!("({}{} {field})", if *test { "has " } else { "." }, show(operand))
+            }
+            ExprKind::OptSelect { operand, field } => format!("(.?{} {field})", show(operand)),
+            ExprKind::Call { target, function, args } => {
+                let target = target.as_ref().map(|t| format!("{}.", show(t))).unwrap_or_default();
+                format!("({target}{function} {})", list(args))
+            }
+            ExprKind::And(terms) => format!("(&& {})", list(terms)),
+            ExprKind::Or(terms) => format!("(|| {})", list(terms)),
+            ExprKind::List(elements) => {
+                let elements: Vec<_> = elements.iter().map(|e| show(&e.value)).collect();
+                format!("[{}]", elements.join(" "))
+            }
+            ExprKind::Map(entries) => {
+                let entries: Vec<_> =
+                    entries.iter().map(|e| format!("{}:{}", show(&e.key), show(&e.value))).collect();
+                format!("{{{}}}", entries.join(" "))
+            }
+            ExprKind::Struct { name, fields } => {
+                let fields: Vec<_> =
+                    fields.iter().map(|f| format!("{}:{}", f.name, show(&f.value))).collect();
+                format!("{name}{{{}}}", fields.join(" "))
+            }
+            ExprKind::Fold(fold) => {
+                format!("({:?} {} {} {})", fold.kind, show(&fold.range), fold.var, show(&fold.body))
+            }
+            ExprKind::Broken => "broken".to_owned(),
+        }
+    }
+
+    #[test]
+    fn text_becomes_a_tree() {
+        for (source, expect) in [
+            ("a + b * c - d", "(_-_ (_+_ a (_*_ b c)) d)"),
+            ("a || b && c || d", "(|| a (&& b c) d)"),
+            ("a ? b : c ? d : e", "(_?_:_ a b (_?_:_ c d e))"),
+            ("!a.b", "(!_ (.a b))"),
+            ("!!a", "a"),
+            ("-1", "Int(-1)"),
+            ("--1", "(-_ Int(-1))"),
+            ("-a", "(-_ a)"),
+            ("a.b(c)[0].?d[?1]", "(_[?_] (.?(_[_] (a.b c) Int(0)) d) Int(1))"),
+            ("a.b.C{x: 1, ?y: z}", "a.b.C{x:Int(1) y:z}"),
+            ("[1, 2u, 3.0,]", "[Int(1) Uint(2) Double(3.0)]"),
+            ("[,]", "[]"),
+            ("{'a': null}", r#"{String("a"):Null}"#),
+            ("has(a.b)", "(hasa b)"),
+            ("x.all(i, i > 0)", "(All x i (_>_ i Int(0)))"),
+            ("-9223372036854775808", "Int(-9223372036854775808)"),
+            ("a in b == c", "(_==_ (@in a b) c)"),
+        ] {
+            check(source, expect);
+        }
+    }
+
+    #[test]
+    fn what_is_no_expression_is_refused_where_it_breaks() {
+        for (source, expect) in [
+            ("1 +", &format!("3: Syntax error: mismatched input '<EOF>' expecting {OPERAND}")[..]),
+            ("a b", "2: Syntax error: mismatched input 'b' expecting <EOF>"),
+            ("(a", "2: Syntax error: mismatched input '<EOF>' expecting ')'"),
+            ("for", "0: reserved identifier: for"),
+            ("9223372036854775808", "0: invalid int literal"),
+            ("x.all(1, true)", "6: argument must be a simple name"),
+            ("has(a)", "4: invalid argument to has() macro"),
+        ] {
+            check(source, expect);
+        }
+    }
+
+    #[test]
+    fn nesting_has_a_limit() {
+        let chain = |count: usize| vec!["1"; count].join(" + ");
+        assert!(parse(&chain(NESTING_MAX + 1), Version::LATEST).is_ok());
+        assert!(parse(&chain(NESTING_MAX + 2), Version::LATEST).is_err());
+        let brackets = |count: usize| format!("{}1{}", "(".repeat(count), ")".repeat(count));
+        assert!(parse(&brackets(NESTING_MAX - 1), Version::LATEST).is_ok());
+        assert!(parse(&brackets(100_000 / 3), Version::LATEST).is_err());
+        let terms = vec!["a"; 10_000].join(" || ");
+        assert!(parse(&terms, Version::LATEST).is_ok());
+    }
+}

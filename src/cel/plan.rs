@@ -1,0 +1,129 @@
+//! What is evaluated: a tree of steps in which every name is a place, every path is one step, and what
+//! could be computed beforehand is a constant. Nothing here knows how steps are made or run.
+
+use crate::cel::ast::FoldKind;
+use crate::cel::cost::Charge;
+use crate::cel::diagnostic::Span;
+use crate::cel::library::Function;
+use crate::cel::regexp::Pattern;
+use crate::cel::value::Constant;
+
+/// A step of an evaluation.
+pub(crate) enum Step {
+    Constant(Constant),
+    Path(Box<Path>),
+    /// Whether the last hop of a path leads anywhere.
+    Has(Box<Path>),
+    Call(Box<Call>),
+    Equal(Box<Pair>),
+    NotEqual(Box<Pair>),
+    Not(Box<(Step, Span)>),
+    And(Box<[Step]>),
+    Or(Box<[Step]>),
+    Choose(Box<Choose>),
+    InSet(Box<(Step, Set)>),
+    Matches(Box<Matches>),
+    List(Box<MakeList>),
+    Map(Box<MakeMap>),
+    Struct(Box<MakeStruct>),
+    Fold(Box<FoldStep>),
+}
+
+/// A value and the way from it: `object.spec.containers[0]`.
+pub(crate) struct Path {
+    pub root: Root,
+    /// What naming the root costs: nothing where the path is a branch of a choice, or an index.
+    pub base: u64,
+    pub hops: Box<[Hop]>,
+    pub span: Span,
+}
+
+/// Where a path begins.
+pub(crate) enum Root {
+    /// A declared variable.
+    Slot(u16),
+    /// A variable of a comprehension.
+    Local(u16),
+    /// The variable of `optMap`: the first use pays for the optional once more.
+    Opened(u16),
+    /// `variables.NAME`.
+    Variable(u16),
+    /// Whatever an expression gives.
+    Step(Step),
+}
+
+/// One step on a way.
+pub(crate) struct Hop {
+    pub to: To,
+    /// Written with `?`: what is not there is no error.
+    pub optional: bool,
+    pub span: Span,
+}
+
+pub(crate) enum To {
+    Field(Box<str>),
+    Key(Constant),
+    Computed(Step),
+}
+
+pub(crate) struct Call {
+    pub function: &'static Function,
+    pub args: Box<[Step]>,
+    pub charge: Charge,
+    pub span: Span,
+}
+
+pub(crate) struct Pair {
+    pub left: Step,
+    pub right: Step,
+}
+
+pub(crate) struct Choose {
+    pub condition: Step,
+    pub truthy: Step,
+    pub falsy: Step,
+    pub span: Span,
+}
+
+/// The constants of `x in [..]`.
+pub(crate) enum Set {
+    /// In order.
+    Strings(Box<[Box<str>]>),
+    Values(Box<[Constant]>),
+}
+
+/// `text.matches('pattern')`
+pub(crate) struct Matches {
+    pub text: Step,
+    pub pattern: Pattern,
+    pub span: Span,
+}
+
+pub(crate) struct MakeList {
+    /// Each element, and whether it is left out when it is an empty optional.
+    pub elements: Box<[(Step, bool)]>,
+    pub span: Span,
+}
+
+pub(crate) struct MakeMap {
+    pub entries: Box<[(Step, Step, bool)]>,
+    pub span: Span,
+}
+
+pub(crate) struct MakeStruct {
+    pub name: Box<str>,
+    pub fields: Box<[(Box<str>, Step, bool)]>,
+    pub span: Span,
+}
+
+/// A macro that goes over a range.
+pub(crate) struct FoldStep {
+    pub kind: FoldKind,
+    pub range: Step,
+    /// Where the first variable lies; the second one lies after it.
+    pub slot: u16,
+    pub two: bool,
+    pub filter: Option<Step>,
+    pub body: Step,
+    pub span: Span,
+}

@@ -340,7 +340,7 @@ mod tests {
             ("1", None),
             ("", None),
             ("1x", None),
-            ("320000h", None),
+            ("3200000h", None),
             (".s", None),
         ] {
             let seen = Duration::parse(text).map(|length| length.to_string());

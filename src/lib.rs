@@ -4,4 +4,5 @@ pub mod cel;
 pub mod json;
 pub mod ledger;
 pub mod policy;
+pub mod server;
 pub mod telemetry;

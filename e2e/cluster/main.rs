@@ -61,7 +61,7 @@ impl World {
         };
         kubectl.run(&["apply", "--server-side", "-f", &tree("crds")]).assert_accepted();
         kubectl
-            .run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])
+            .run(&["wait", "--for=condition=Established", "--timeout=30s", "-f", &tree("crds")])
             .assert_accepted();
         let server = Mutex::new(Server::new());
         Self { run, kubectl, server, _control_plane: control_plane }

@@ -89,8 +89,8 @@ impl Env {
             let error = Expected(expected).refuse(&expr, &checked.output);
             return Err(refuse(Stage::Output, vec![error]));
         }
-        let plan = planner::plan(&expr, &checked)
-            .map_err(|error| refuse(Stage::Plan, vec![error]))?;
+        let plan =
+            planner::plan(&expr, &checked).map_err(|error| refuse(Stage::Plan, vec![error]))?;
         Ok(Program::new(source, checked.output, plan, checked.locals))
     }
 
@@ -146,7 +146,10 @@ impl Env {
         match name {
             "JSONPatch" => Some(JSON_PATCH.clone()),
             _ if name == "Object" || name.starts_with("Object.") => {
-                Some(Type::Struct(Arc::new(StructType { name: name.to_owned(), fields: Fields::Any })))
+                Some(Type::Struct(Arc::new(StructType {
+                    name: name.to_owned(),
+                    fields: Fields::Any,
+                })))
             }
             _ => None,
         }

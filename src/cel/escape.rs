@@ -53,8 +53,7 @@ enum Piece {
 fn body(literal: &str) -> (&str, bool) {
     let quote_at = literal.find(['"', '\'']).unwrap_or(0);
     let (prefix, quoted) = literal.split_at(quote_at);
-    let quotes = if quoted.len() >= 6
-        && (quoted.starts_with("\"\"\"") || quoted.starts_with("'''"))
+    let quotes = if quoted.len() >= 6 && (quoted.starts_with("\"\"\"") || quoted.starts_with("'''"))
     {
         3
     } else {
@@ -65,7 +64,11 @@ fn body(literal: &str) -> (&str, bool) {
 }
 
 fn normal_newlines(text: &str) -> String {
-    if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text.to_owned() }
+    if text.contains('\r') {
+        text.replace("\r\n", "\n").replace('\r', "\n")
+    } else {
+        text.to_owned()
+    }
 }
 
 fn escapes(

@@ -34,7 +34,11 @@ impl<'a, 'e> Machine<'a, 'e> {
     /// Adds to the cost, which ends the evaluation past its limit.
     pub(super) fn charge(&mut self, cost: u64) -> Result<(), &'a Fault<'a>> {
         self.cost = self.cost.saturating_add(cost);
-        if self.cost > EXPRESSION_COST_MAX { Err(self.fault(FaultKind::CostExceeded)) } else { Ok(()) }
+        if self.cost > EXPRESSION_COST_MAX {
+            Err(self.fault(FaultKind::CostExceeded))
+        } else {
+            Ok(())
+        }
     }
 
     #[cold]
@@ -100,7 +104,8 @@ impl<'a, 'e> Machine<'a, 'e> {
 
     fn path(&mut self, path: &'a Path) -> Outcome<'a> {
         self.charge(path.base)?;
-        let root = self.root(&path.root).map_err(|fault| fault.at(path.span, self.evaluation.arena()))?;
+        let root =
+            self.root(&path.root).map_err(|fault| fault.at(path.span, self.evaluation.arena()))?;
         let mut value = match root {
             Value::Optional(inner) => return self.optional_path(path, inner.copied(), true),
             value => value,
@@ -348,9 +353,12 @@ impl<'a, 'e> Machine<'a, 'e> {
                 Ok(value) => match optional_item(value, *optional) {
                     Ok(value) => values.extend(value),
                     Err(()) => {
-                        fault = Some(Fault::text(arena, format_args!(
-                            "cannot initialize optional list element from non-optional value {value}"
-                        )));
+                        fault = Some(Fault::text(
+                            arena,
+                            format_args!(
+                                "cannot initialize optional list element from non-optional value {value}"
+                            ),
+                        ));
                     }
                 },
                 Err(error) => fault = Some(error),
@@ -403,7 +411,9 @@ impl<'a, 'e> Machine<'a, 'e> {
     fn not_optional(&self, key: Value<'a>, value: Value<'a>) -> &'a Fault<'a> {
         Fault::text(
             self.evaluation.arena(),
-            format_args!("cannot initialize optional entry '{key}' from non-optional value {value}"),
+            format_args!(
+                "cannot initialize optional entry '{key}' from non-optional value {value}"
+            ),
         )
     }
 

@@ -34,9 +34,15 @@ pub(crate) enum FaultKind<'a> {
     /// not matter.
     Need(&'a Check),
     /// A variable of the policy has no value.
-    Variable { name: &'a str, cause: &'a Fault<'a> },
+    Variable {
+        name: &'a str,
+        cause: &'a Fault<'a>,
+    },
     /// A variable of the policy does not compile.
-    BrokenVariable { name: &'a str, cause: &'a str },
+    BrokenVariable {
+        name: &'a str,
+        cause: &'a str,
+    },
 }
 
 impl<'a> Fault<'a> {

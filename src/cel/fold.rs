@@ -22,8 +22,7 @@ impl<'a> Machine<'a, '_> {
             range @ (Value::List(_) | Value::Map(_)) => range,
             other => {
                 let arena = self.evaluation.arena();
-                let message =
-                    format_args!("got '{}', expected iterable type", other.type_name());
+                let message = format_args!("got '{}', expected iterable type", other.type_name());
                 return Err(Fault::text(arena, message).at(fold.span, arena));
             }
         };
@@ -39,11 +38,9 @@ impl<'a> Machine<'a, '_> {
     /// Sets the variables to an item of the range; false past its end.
     fn advance(&mut self, fold: &FoldStep, range: Value<'a>, place: usize) -> bool {
         let item = match range {
-            Value::List(list) => {
-                list.get(place).map(|element| {
-                    if fold.two { (Value::Int(place as i64), element) } else { (element, Value::Null) }
-                })
-            }
+            Value::List(list) => list.get(place).map(|element| {
+                if fold.two { (Value::Int(place as i64), element) } else { (element, Value::Null) }
+            }),
             Value::Map(map) => map.entry(place),
             _ => None,
         };

@@ -158,7 +158,8 @@ impl Lexer<'_> {
     fn exponent(&self) -> Option<usize> {
         matches!(self.peek(0), Some(b'e' | b'E')).then_some(())?;
         let sign = usize::from(matches!(self.peek(1), Some(b'+' | b'-')));
-        let digits = (0..).take_while(|i| self.peek(1 + sign + i).is_some_and(|c| c.is_ascii_digit()));
+        let digits =
+            (0..).take_while(|i| self.peek(1 + sign + i).is_some_and(|c| c.is_ascii_digit()));
         match digits.count() {
             0 => None,
             digits => Some(1 + sign + digits),
@@ -194,9 +195,8 @@ impl Lexer<'_> {
                     self.at += 1;
                     return Ok(self.string_token(start, bytes));
                 }
-                Some(c) if c == quote
-                    && self.peek(1) == Some(quote)
-                    && self.peek(2) == Some(quote) =>
+                Some(c)
+                    if c == quote && self.peek(1) == Some(quote) && self.peek(2) == Some(quote) =>
                 {
                     self.at += 3;
                     return Ok(self.string_token(start, bytes));
@@ -300,7 +300,10 @@ mod tests {
     fn text_becomes_tokens() {
         for (source, expect) in [
             ("a.b", "Ident:a Dot:. Ident:b End:"),
-            ("1.5e3 .5 1u 0x1F 0xFu 1e", "Float:1.5e3 Float:.5 Uint:1u Int:0x1F Uint:0xFu Int:1 Ident:e End:"),
+            (
+                "1.5e3 .5 1u 0x1F 0xFu 1e",
+                "Float:1.5e3 Float:.5 Uint:1u Int:0x1F Uint:0xFu Int:1 Ident:e End:",
+            ),
             ("x // tail\n+1", "Ident:x Plus:+ Int:1 End:"),
             (r#"r"\" b'x' br"""a"b""""#, r#"String:r"\" Bytes:b'x' Bytes:br"""a"b""" End:"#),
             (r#"'it\'s'"#, r#"String:'it\'s' End:"#),

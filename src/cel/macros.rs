@@ -36,11 +36,10 @@ const fn fold(name: &'static str, vars: usize, args: usize, kind: FoldKind, mino
     Macro { name, vars, args, kind, since: Version::v1(minor) }
 }
 
-const FOLDS: [Macro; 20] = [
+const FOLDS: [Macro; 19] = [
     fold("all", 1, 2, FoldKind::All, 22),
     fold("exists", 1, 2, FoldKind::Exists, 22),
     fold("exists_one", 1, 2, FoldKind::ExistsOne, 22),
-    fold("existsOne", 1, 2, FoldKind::ExistsOne, 22),
     fold("map", 1, 2, FoldKind::Map, 22),
     fold("map", 1, 3, FoldKind::Map, 22),
     fold("filter", 1, 2, FoldKind::Filter, 22),
@@ -60,7 +59,10 @@ const FOLDS: [Macro; 20] = [
 ];
 
 /// Expands `has(a.b)`.
-pub(crate) fn expand_global(parser: &mut Parser<'_>, mut call: Call) -> Result<Expanded, Diagnostic> {
+pub(crate) fn expand_global(
+    parser: &mut Parser<'_>,
+    mut call: Call,
+) -> Result<Expanded, Diagnostic> {
     if call.function != "has" || call.args.len() != 1 {
         return Ok(Expanded::Not(None, call));
     }

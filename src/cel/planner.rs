@@ -18,9 +18,8 @@ use crate::cel::regexp::Pattern;
 use crate::cel::value::{Arena, Constant, Context, equal};
 
 /// Conversions, which are computed beforehand when their argument is a constant.
-const CONVERSIONS: [&str; 10] = [
-    "bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint",
-];
+const CONVERSIONS: [&str; 10] =
+    ["bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"];
 
 /// Plans a checked tree; an error is a constant part that has no value.
 pub(crate) fn plan(expr: &Expr, checked: &Checked) -> Result<Step, Diagnostic> {
@@ -72,12 +71,10 @@ impl Planner<'_> {
             }
             Some(Reference::Root(slot)) => Root::Slot(*slot),
             Some(Reference::Variable(place)) => Root::Variable(*place),
-            Some(Reference::Local(slot)) => {
-                match self.opened.get(*slot as usize) {
-                    Some(true) => Root::Opened(*slot),
-                    _ => Root::Local(*slot),
-                }
-            }
+            Some(Reference::Local(slot)) => match self.opened.get(*slot as usize) {
+                Some(true) => Root::Opened(*slot),
+                _ => Root::Local(*slot),
+            },
             Some(Reference::Call { .. }) | None => {
                 return Err(plain(expr.span, "this name cannot be used as a value"));
             }
@@ -121,7 +118,9 @@ impl Planner<'_> {
             step @ Step::Choose(_) => {
                 Path { root: Root::Step(step), base: 0, hops: Box::new([hop]), span: expr.span }
             }
-            step => Path { root: Root::Step(step), base: 1, hops: Box::new([hop]), span: expr.span },
+            step => {
+                Path { root: Root::Step(step), base: 1, hops: Box::new([hop]), span: expr.span }
+            }
         })))
     }
 
@@ -159,9 +158,8 @@ impl Planner<'_> {
         };
         let (function, overload) = (function.function, *overload);
         // A receiver that is part of the function's name is no argument.
-        let receiver = target.filter(|_| {
-            overload.is_none_or(|overload| !overload.signature.starts_with('('))
-        });
+        let receiver =
+            target.filter(|_| overload.is_none_or(|overload| !overload.signature.starts_with('(')));
         let mut steps = Vec::with_capacity(args.len() + 1);
         if let Some(receiver) = receiver {
             steps.push(self.step(receiver)?);
@@ -184,8 +182,9 @@ impl Planner<'_> {
         let span = call.span;
         if call.function.name == "matches" && call.args.len() == 2 {
             if let Some(Step::Constant(Constant::String(pattern))) = call.args.get(1) {
-                let pattern = Pattern::compile(pattern)
-                    .map_err(|error| plain(span, format!("program instantiation failed: {error}")))?;
+                let pattern = Pattern::compile(pattern).map_err(|error| {
+                    plain(span, format!("program instantiation failed: {error}"))
+                })?;
                 let text = std::mem::take(&mut call.args).into_iter().next();
                 let text = text.unwrap_or(Step::Constant(Constant::Null));
                 return Ok(Step::Matches(Box::new(Matches { text, pattern, span })));
@@ -234,7 +233,9 @@ impl Planner<'_> {
             steps.push((self.step(&entry.key)?, self.step(&entry.value)?, entry.optional));
         }
         let constant = |entry: &(Step, Step, bool)| match entry {
-            (Step::Constant(key), Step::Constant(value), false) => Some((key.clone(), value.clone())),
+            (Step::Constant(key), Step::Constant(value), false) => {
+                Some((key.clone(), value.clone()))
+            }
             _ => None,
         };
         if let Some(constants) = steps.iter().map(constant).collect::<Option<Vec<_>>>() {

@@ -178,4 +178,3 @@ impl<'a> Evaluation<'a> {
         outcome.map_err(|cause| Fault::new(self.arena, FaultKind::Variable { name, cause }))
     }
 }
-

@@ -114,13 +114,11 @@ impl Checker<'_> {
             Some((receiver, rest)) if member => format!("{receiver}.({})", rest.join(", ")),
             _ => format!("({})", shown.join(", ")),
         };
-        let released: Vec<_> =
-            declared.overloads.iter().filter(|o| self.is_released(o)).collect();
+        let released: Vec<_> = declared.overloads.iter().filter(|o| self.is_released(o)).collect();
         let takes: Vec<&str> = released.iter().map(|o| o.overload.signature).take(4).collect();
         let more = if released.len() > takes.len() { ", .." } else { "" };
         let hint = format!("`{name}` takes {}{more}", takes.join(", "));
-        let message =
-            format!("found no matching overload for '{name}' applied to '{signature}'");
+        let message = format!("found no matching overload for '{name}' applied to '{signature}'");
         self.error_with(expr, message, Some(hint))
     }
 }

@@ -45,7 +45,12 @@ impl Checker<'_> {
                 let near = nearest(&field.name, object.field_names());
                 let hint = near.map(|near| format!("did you mean `{near}`?"));
                 let message = format!("undefined field '{}'", field.name);
-                self.errors.push(Diagnostic { span: field.value.span, at: field.at, message, hint });
+                self.errors.push(Diagnostic {
+                    span: field.value.span,
+                    at: field.at,
+                    message,
+                    hint,
+                });
                 continue;
             };
             if !self.bindings.assignable(&wanted, &given) {

@@ -137,8 +137,7 @@ impl Checker<'_> {
     fn mismatch(&mut self, expr: &Expr, wanted: &Type, given: &Type) {
         let wanted = self.bindings.substitute(wanted, false);
         let given = self.bindings.substitute(given, false);
-        let message =
-            format!("expected type '{}' but found '{}'", wanted.brief(), given.brief());
+        let message = format!("expected type '{}' but found '{}'", wanted.brief(), given.brief());
         self.error(expr, message);
     }
 
@@ -177,9 +176,9 @@ impl Checker<'_> {
         let since = library::find(name)
             .and_then(|declared| declared.function.overloads.iter().map(|o| o.since).min());
         let hint = match (near, since) {
-            (_, Some(since)) if is_function && since > version => {
-                Some(format!("`{name}` needs Kubernetes {since}; this is the language of {version}"))
-            }
+            (_, Some(since)) if is_function && since > version => Some(format!(
+                "`{name}` needs Kubernetes {since}; this is the language of {version}"
+            )),
             (Some(near), _) if near != name => Some(format!("did you mean `{near}`?")),
             _ => None,
         };

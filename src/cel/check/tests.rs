@@ -3,10 +3,10 @@ use crate::cel::types::{StructType, Type};
 use crate::cel::version::Version;
 
 fn env() -> Env {
-    let request = StructType::new("kubernetes.AdmissionRequest", [
-        ("name", Type::String),
-        ("dryRun", Type::Bool),
-    ]);
+    let request = StructType::new(
+        "kubernetes.AdmissionRequest",
+        [("name", Type::String), ("dryRun", Type::Bool)],
+    );
     Env::kubernetes(Version::LATEST)
         .declare("object", Type::Dyn)
         .declare("request", request)
@@ -53,7 +53,10 @@ fn what_does_not_agree_is_refused() {
         ("[1, 'a']", "expected type 'int' but found 'string'"),
         ("'a'.matches('(')", "invalid matches argument"),
         ("duration('1 day')", "invalid duration argument"),
-        ("1.all(x, true)", "expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)"),
+        (
+            "1.all(x, true)",
+            "expression of type 'int' cannot be range of a comprehension (must be list, map, or dynamic)",
+        ),
         ("[1].all(x, x + 1)", "expected type 'bool' but found 'int'"),
         ("'a'.size", "type 'string' does not support field selection"),
         ("foo(1)", "undeclared reference to 'foo' (in container '')"),

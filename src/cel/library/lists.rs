@@ -67,7 +67,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
             overload("list_int_sum_int", "list(int).() -> int"),
             overload("list_uint_sum_uint", "list(uint).() -> uint"),
             overload("list_double_sum_double", "list(double).() -> double"),
-            overload("list_duration_sum_duration", "list(google.protobuf.Duration).() -> google.protobuf.Duration"),
+            overload(
+                "list_duration_sum_duration",
+                "list(google.protobuf.Duration).() -> google.protobuf.Duration",
+            ),
         ],
         examples: &[("[1, 2, 3].sum()", "6")],
         cost: VISIT,
@@ -124,9 +127,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "distinct",
         about: "The elements without those that came before.",
-        overloads: &[
-            overload("list_distinct", "list(<T>).() -> list(<T>)").since(34).costs(SELF_COMPARE),
-        ],
+        overloads: &[overload("list_distinct", "list(<T>).() -> list(<T>)")
+            .since(34)
+            .costs(SELF_COMPARE)],
         examples: &[("[1, 2, 1].distinct()", "[1, 2]")],
         cost: None,
         run: distinct,
@@ -161,9 +164,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "slice",
         about: "The elements from a place up to another, which is not among them.",
-        overloads: &[
-            overload("list_slice", "list(<T>).(int, int) -> list(<T>)").since(34).costs(OUTPUT),
-        ],
+        overloads: &[overload("list_slice", "list(<T>).(int, int) -> list(<T>)")
+            .since(34)
+            .costs(OUTPUT)],
         examples: &[("[1, 2, 3].slice(1, 3)", "[2, 3]")],
         cost: None,
         run: slice,
@@ -178,12 +181,18 @@ pub(super) const FUNCTIONS: &[Function] = &[
                 .since(34)
                 .costs(SELF_COMPARE),
             overload("list_bool_sort", "list(bool).() -> list(bool)").since(34).costs(SELF_COMPARE),
-            overload("list_google.protobuf.Duration_sort", "list(google.protobuf.Duration).() -> list(google.protobuf.Duration)")
-                .since(34)
-                .costs(SELF_COMPARE),
-            overload("list_google.protobuf.Timestamp_sort", "list(google.protobuf.Timestamp).() -> list(google.protobuf.Timestamp)")
-                .since(34)
-                .costs(SELF_COMPARE),
+            overload(
+                "list_google.protobuf.Duration_sort",
+                "list(google.protobuf.Duration).() -> list(google.protobuf.Duration)",
+            )
+            .since(34)
+            .costs(SELF_COMPARE),
+            overload(
+                "list_google.protobuf.Timestamp_sort",
+                "list(google.protobuf.Timestamp).() -> list(google.protobuf.Timestamp)",
+            )
+            .since(34)
+            .costs(SELF_COMPARE),
             overload("list_string_sort", "list(string).() -> list(string)")
                 .since(34)
                 .costs(SELF_COMPARE),
@@ -415,10 +424,9 @@ fn slice<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
         None
     };
     match wrong {
-        Some(wrong) => Err(Fault::text(
-            context.arena,
-            format_args!("cannot slice({start}, {end}), {wrong}"),
-        )),
+        Some(wrong) => {
+            Err(Fault::text(context.arena, format_args!("cannot slice({start}, {end}), {wrong}")))
+        }
         None => made(context, (*start..*end).map_while(|at| list.get(at as usize))),
     }
 }

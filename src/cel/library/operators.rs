@@ -8,95 +8,200 @@ use crate::cel::time::Duration;
 use crate::cel::value::{Context, Value, compare, equal};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    operator("_==_", "Whether two values are equal; numbers compare across types.", &[overload(
-        "equals",
-        "(<A>, <A>) -> bool",
-    )], &[("1 == dyn(1.0)", "true"), ("[1] == [1]", "true")], no_overload),
-    operator("_!=_", "Whether two values differ.", &[overload(
-        "not_equals",
-        "(<A>, <A>) -> bool",
-    )], &[("'a' != 'b'", "true")], no_overload),
-    operator("!_", "The opposite of a truth value.", &[overload("logical_not", "(bool) -> bool")], &[
-        ("!false", "true"),
-    ], no_overload),
-    operator("_?_:_", "One of two values; the other is not evaluated.", &[overload(
-        "conditional",
-        "(bool, <A>, <A>) -> <A>",
-    )], &[("true ? 1 : 2", "1")], no_overload),
-    operator("_[_]", "The element of a list or the value of a key.", &[
-        overload("index_list", "(list(<A>), int) -> <A>"),
-        overload("index_map", "(map(<A>, <B>), <A>) -> <B>"),
-        overload("optional_list_index_int", "(optional_type(list(<V>)), int) -> optional_type(<V>)")
+    operator(
+        "_==_",
+        "Whether two values are equal; numbers compare across types.",
+        &[overload("equals", "(<A>, <A>) -> bool")],
+        &[("1 == dyn(1.0)", "true"), ("[1] == [1]", "true")],
+        no_overload,
+    ),
+    operator(
+        "_!=_",
+        "Whether two values differ.",
+        &[overload("not_equals", "(<A>, <A>) -> bool")],
+        &[("'a' != 'b'", "true")],
+        no_overload,
+    ),
+    operator(
+        "!_",
+        "The opposite of a truth value.",
+        &[overload("logical_not", "(bool) -> bool")],
+        &[("!false", "true")],
+        no_overload,
+    ),
+    operator(
+        "_?_:_",
+        "One of two values; the other is not evaluated.",
+        &[overload("conditional", "(bool, <A>, <A>) -> <A>")],
+        &[("true ? 1 : 2", "1")],
+        no_overload,
+    ),
+    operator(
+        "_[_]",
+        "The element of a list or the value of a key.",
+        &[
+            overload("index_list", "(list(<A>), int) -> <A>"),
+            overload("index_map", "(map(<A>, <B>), <A>) -> <B>"),
+            overload(
+                "optional_list_index_int",
+                "(optional_type(list(<V>)), int) -> optional_type(<V>)",
+            )
             .since(28),
-        overload(
-            "optional_map_index_value",
-            "(optional_type(map(<K>, <V>)), <K>) -> optional_type(<V>)",
-        )
-        .since(28),
-    ], &[("[1, 2][1]", "2"), ("{'a': 1}['a']", "1")], no_overload),
-    operator("_[?_]", "The element of a list or the value of a key, if it is there.", &[
-        overload("list_optindex_optional_int", "(list(<V>), int) -> optional_type(<V>)").since(28),
-        overload("optional_list_optindex_optional_int", "(optional_type(list(<V>)), int) -> optional_type(<V>)")
+            overload(
+                "optional_map_index_value",
+                "(optional_type(map(<K>, <V>)), <K>) -> optional_type(<V>)",
+            )
             .since(28),
-        overload("map_optindex_optional_value", "(map(<K>, <V>), <K>) -> optional_type(<V>)").since(28),
-        overload(
-            "optional_map_optindex_optional_value",
-            "(optional_type(map(<K>, <V>)), <K>) -> optional_type(<V>)",
-        )
-        .since(28),
-    ], &[("[1][?5].hasValue()", "false")], no_overload),
-    operator("@in", "Whether a list has an element or a map has a key.", &[
-        overload("in_list", "(<A>, list(<A>)) -> bool")
-            .costs(Charge::Args(|args| cost::size(args, 1))),
-        overload("in_map", "(<A>, map(<A>, <B>)) -> bool"),
-    ], &[("1 in [1, 2]", "true"), ("'a' in {'b': 1}", "false")], contains),
+        ],
+        &[("[1, 2][1]", "2"), ("{'a': 1}['a']", "1")],
+        no_overload,
+    ),
+    operator(
+        "_[?_]",
+        "The element of a list or the value of a key, if it is there.",
+        &[
+            overload("list_optindex_optional_int", "(list(<V>), int) -> optional_type(<V>)")
+                .since(28),
+            overload(
+                "optional_list_optindex_optional_int",
+                "(optional_type(list(<V>)), int) -> optional_type(<V>)",
+            )
+            .since(28),
+            overload("map_optindex_optional_value", "(map(<K>, <V>), <K>) -> optional_type(<V>)")
+                .since(28),
+            overload(
+                "optional_map_optindex_optional_value",
+                "(optional_type(map(<K>, <V>)), <K>) -> optional_type(<V>)",
+            )
+            .since(28),
+        ],
+        &[("[1][?5].hasValue()", "false")],
+        no_overload,
+    ),
+    operator(
+        "@in",
+        "Whether a list has an element or a map has a key.",
+        &[
+            overload("in_list", "(<A>, list(<A>)) -> bool")
+                .costs(Charge::Args(|args| cost::size(args, 1))),
+            overload("in_map", "(<A>, map(<A>, <B>)) -> bool"),
+        ],
+        &[("1 in [1, 2]", "true"), ("'a' in {'b': 1}", "false")],
+        contains,
+    ),
     operator("_<_", "Whether the first comes before the second.", LESS, &[("1 < 2", "true")], less),
-    operator("_<=_", "Whether the first does not come after the second.", LESS_EQUALS, &[
-        ("2 <= 2u", "true"),
-    ], less_equals),
-    operator("_>_", "Whether the first comes after the second.", GREATER, &[
-        ("'b' > 'a'", "true"),
-    ], greater),
-    operator("_>=_", "Whether the first does not come before the second.", GREATER_EQUALS, &[
-        ("1.5 >= 1.0", "true"),
-    ], greater_equals),
-    operator("_+_", "The sum of numbers; lists, texts and octets joined.", &[
-        overload("add_bytes", "(bytes, bytes) -> bytes").costs(JOIN),
-        overload("add_double", "(double, double) -> double"),
-        overload("add_duration_duration", "(google.protobuf.Duration, google.protobuf.Duration) -> google.protobuf.Duration"),
-        overload("add_duration_timestamp", "(google.protobuf.Duration, google.protobuf.Timestamp) -> google.protobuf.Timestamp"),
-        overload("add_timestamp_duration", "(google.protobuf.Timestamp, google.protobuf.Duration) -> google.protobuf.Timestamp"),
-        overload("add_int64", "(int, int) -> int"),
-        overload("add_list", "(list(<A>), list(<A>)) -> list(<A>)"),
-        overload("add_string", "(string, string) -> string").costs(JOIN),
-        overload("add_uint64", "(uint, uint) -> uint"),
-    ], &[("'a' + 'b'", "\"ab\""), ("[1] + [2]", "[1, 2]")], add),
-    operator("_-_", "The difference.", &[
-        overload("subtract_double", "(double, double) -> double"),
-        overload("subtract_duration_duration", "(google.protobuf.Duration, google.protobuf.Duration) -> google.protobuf.Duration"),
-        overload("subtract_int64", "(int, int) -> int"),
-        overload("subtract_timestamp_duration", "(google.protobuf.Timestamp, google.protobuf.Duration) -> google.protobuf.Timestamp"),
-        overload("subtract_timestamp_timestamp", "(google.protobuf.Timestamp, google.protobuf.Timestamp) -> google.protobuf.Duration"),
-        overload("subtract_uint64", "(uint, uint) -> uint"),
-    ], &[("5 - 3", "2")], subtract),
-    operator("_*_", "The product.", &[
-        overload("multiply_double", "(double, double) -> double"),
-        overload("multiply_int64", "(int, int) -> int"),
-        overload("multiply_uint64", "(uint, uint) -> uint"),
-    ], &[("2 * 3", "6")], multiply),
-    operator("_/_", "The quotient; of integers the whole part.", &[
-        overload("divide_double", "(double, double) -> double"),
-        overload("divide_int64", "(int, int) -> int"),
-        overload("divide_uint64", "(uint, uint) -> uint"),
-    ], &[("7 / 2", "3")], divide),
-    operator("_%_", "The remainder, with the sign of the first.", &[
-        overload("modulo_int64", "(int, int) -> int"),
-        overload("modulo_uint64", "(uint, uint) -> uint"),
-    ], &[("-7 % 3", "-1")], modulo),
-    operator("-_", "The negative.", &[
-        overload("negate_double", "(double) -> double"),
-        overload("negate_int64", "(int) -> int"),
-    ], &[("-(1)", "-1")], negate),
+    operator(
+        "_<=_",
+        "Whether the first does not come after the second.",
+        LESS_EQUALS,
+        &[("2 <= 2u", "true")],
+        less_equals,
+    ),
+    operator(
+        "_>_",
+        "Whether the first comes after the second.",
+        GREATER,
+        &[("'b' > 'a'", "true")],
+        greater,
+    ),
+    operator(
+        "_>=_",
+        "Whether the first does not come before the second.",
+        GREATER_EQUALS,
+        &[("1.5 >= 1.0", "true")],
+        greater_equals,
+    ),
+    operator(
+        "_+_",
+        "The sum of numbers; lists, texts and octets joined.",
+        &[
+            overload("add_bytes", "(bytes, bytes) -> bytes").costs(JOIN),
+            overload("add_double", "(double, double) -> double"),
+            overload(
+                "add_duration_duration",
+                "(google.protobuf.Duration, google.protobuf.Duration) -> google.protobuf.Duration",
+            ),
+            overload(
+                "add_duration_timestamp",
+                "(google.protobuf.Duration, google.protobuf.Timestamp) -> google.protobuf.Timestamp",
+            ),
+            overload(
+                "add_timestamp_duration",
+                "(google.protobuf.Timestamp, google.protobuf.Duration) -> google.protobuf.Timestamp",
+            ),
+            overload("add_int64", "(int, int) -> int"),
+            overload("add_list", "(list(<A>), list(<A>)) -> list(<A>)"),
+            overload("add_string", "(string, string) -> string").costs(JOIN),
+            overload("add_uint64", "(uint, uint) -> uint"),
+        ],
+        &[("'a' + 'b'", "\"ab\""), ("[1] + [2]", "[1, 2]")],
+        add,
+    ),
+    operator(
+        "_-_",
+        "The difference.",
+        &[
+            overload("subtract_double", "(double, double) -> double"),
+            overload(
+                "subtract_duration_duration",
+                "(google.protobuf.Duration, google.protobuf.Duration) -> google.protobuf.Duration",
+            ),
+            overload("subtract_int64", "(int, int) -> int"),
+            overload(
+                "subtract_timestamp_duration",
+                "(google.protobuf.Timestamp, google.protobuf.Duration) -> google.protobuf.Timestamp",
+            ),
+            overload(
+                "subtract_timestamp_timestamp",
+                "(google.protobuf.Timestamp, google.protobuf.Timestamp) -> google.protobuf.Duration",
+            ),
+            overload("subtract_uint64", "(uint, uint) -> uint"),
+        ],
+        &[("5 - 3", "2")],
+        subtract,
+    ),
+    operator(
+        "_*_",
+        "The product.",
+        &[
+            overload("multiply_double", "(double, double) -> double"),
+            overload("multiply_int64", "(int, int) -> int"),
+            overload("multiply_uint64", "(uint, uint) -> uint"),
+        ],
+        &[("2 * 3", "6")],
+        multiply,
+    ),
+    operator(
+        "_/_",
+        "The quotient; of integers the whole part.",
+        &[
+            overload("divide_double", "(double, double) -> double"),
+            overload("divide_int64", "(int, int) -> int"),
+            overload("divide_uint64", "(uint, uint) -> uint"),
+        ],
+        &[("7 / 2", "3")],
+        divide,
+    ),
+    operator(
+        "_%_",
+        "The remainder, with the sign of the first.",
+        &[
+            overload("modulo_int64", "(int, int) -> int"),
+            overload("modulo_uint64", "(uint, uint) -> uint"),
+        ],
+        &[("-7 % 3", "-1")],
+        modulo,
+    ),
+    operator(
+        "-_",
+        "The negative.",
+        &[
+            overload("negate_double", "(double) -> double"),
+            overload("negate_int64", "(int) -> int"),
+        ],
+        &[("-(1)", "-1")],
+        negate,
+    ),
 ];
 
 const fn operator(
@@ -201,7 +306,11 @@ fn greater_equals<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
 }
 
 /// The value, or the words that say why there is none.
-fn or_fault<'a>(context: Context<'a>, value: Option<Value<'a>>, words: &'static str) -> Outcome<'a> {
+fn or_fault<'a>(
+    context: Context<'a>,
+    value: Option<Value<'a>>,
+    words: &'static str,
+) -> Outcome<'a> {
     value.ok_or_else(|| Fault::message(context.arena, words))
 }
 

@@ -33,7 +33,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "optional.unwrap",
         about: "The values that the optionals of a list hold.",
         overloads: &[
-            overload("optional_unwrap", "(list(optional_type(<V>))) -> list(<V>)").since(28),
+            overload("optional_unwrap", "(list(optional_type(<V>))) -> list(<V>)").since(28)
         ],
         examples: &[("optional.unwrap([optional.of(1), optional.none()])", "[1]")],
         cost: None,
@@ -43,7 +43,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "unwrapOpt",
         about: "The values that the optionals of a list hold.",
         overloads: &[
-            overload("optional_unwrapOpt", "list(optional_type(<V>)).() -> list(<V>)").since(28),
+            overload("optional_unwrapOpt", "list(optional_type(<V>)).() -> list(<V>)").since(28)
         ],
         examples: &[("[optional.of(1), optional.none()].unwrapOpt()", "[1]")],
         cost: None,
@@ -68,13 +68,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "or",
         about: "The first of two optionals that holds a value.",
-        overloads: &[
-            overload(
-                "optional_or_optional",
-                "optional_type(<V>).(optional_type(<V>)) -> optional_type(<V>)",
-            )
-            .since(28),
-        ],
+        overloads: &[overload(
+            "optional_or_optional",
+            "optional_type(<V>).(optional_type(<V>)) -> optional_type(<V>)",
+        )
+        .since(28)],
         examples: &[("optional.none().or(optional.of(1)).value()", "1")],
         cost: None,
         run: or,
@@ -83,7 +81,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "orValue",
         about: "The value that an optional holds, or another.",
         overloads: &[
-            overload("optional_orValue_value", "optional_type(<V>).(<V>) -> <V>").since(28),
+            overload("optional_orValue_value", "optional_type(<V>).(<V>) -> <V>").since(28)
         ],
         examples: &[("{'a': 1}.?b.orValue(2)", "2")],
         cost: None,

@@ -164,7 +164,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "timestamp",
         about: "An instant from RFC 3339 text or from seconds since 1970.",
         overloads: &[
-            overload("timestamp_to_timestamp", "(google.protobuf.Timestamp) -> google.protobuf.Timestamp"),
+            overload(
+                "timestamp_to_timestamp",
+                "(google.protobuf.Timestamp) -> google.protobuf.Timestamp",
+            ),
             overload("int64_to_timestamp", "(int) -> google.protobuf.Timestamp"),
             overload("string_to_timestamp", "(string) -> google.protobuf.Timestamp"),
         ],
@@ -176,7 +179,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "duration",
         about: "A length of time from text such as `1h30m`.",
         overloads: &[
-            overload("duration_to_duration", "(google.protobuf.Duration) -> google.protobuf.Duration"),
+            overload(
+                "duration_to_duration",
+                "(google.protobuf.Duration) -> google.protobuf.Duration",
+            ),
             overload("string_to_duration", "(string) -> google.protobuf.Duration"),
         ],
         examples: &[("duration('1m') == duration('60s')", "true")],

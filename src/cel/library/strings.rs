@@ -85,11 +85,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "strings.quote",
         about: "The text in quotes, with escapes where the language needs them.",
-        overloads: &[
-            overload("strings_quote", "(string) -> string")
-                .since(29)
-                .costs(Charge::Args(cost::traverse_first)),
-        ],
+        overloads: &[overload("strings_quote", "(string) -> string")
+            .since(29)
+            .costs(Charge::Args(cost::traverse_first))],
         examples: &[("strings.quote('a\\n') == '\"a\\\\n\"'", "true")],
         cost: None,
         run: quote,

@@ -21,16 +21,73 @@ macro_rules! overloads {
     };
 }
 pub(super) const FUNCTIONS: &[Function] = &[
-    accessor("getFullYear", "The year.", &overloads!("timestamp_to_year", "timestamp_to_year_with_tz"), full_year),
-    accessor("getMonth", "The month, from 0.", &overloads!("timestamp_to_month", "timestamp_to_month_with_tz"), month),
-    accessor("getDate", "The day of the month, from 1.", &overloads!("timestamp_to_day_of_month_1_based", "timestamp_to_day_of_month_1_based_with_tz"), date),
-    accessor("getDayOfMonth", "The day of the month, from 0.", &overloads!("timestamp_to_day_of_month", "timestamp_to_day_of_month_with_tz"), day_of_month),
-    accessor("getDayOfWeek", "The day of the week, from 0, which is Sunday.", &overloads!("timestamp_to_day_of_week", "timestamp_to_day_of_week_with_tz"), day_of_week),
-    accessor("getDayOfYear", "The day of the year, from 0.", &overloads!("timestamp_to_day_of_year", "timestamp_to_day_of_year_with_tz"), day_of_year),
-    accessor("getHours", "The hour, or how many whole hours.", &overloads!("timestamp_to_hours", "timestamp_to_hours_with_tz", "duration_to_hours"), hours),
-    accessor("getMinutes", "The minute, or how many whole minutes.", &overloads!("timestamp_to_minutes", "timestamp_to_minutes_with_tz", "duration_to_minutes"), minutes),
-    accessor("getSeconds", "The second, or how many whole seconds.", &overloads!("timestamp_to_seconds", "timestamp_to_seconds_tz", "duration_to_seconds"), seconds),
-    accessor("getMilliseconds", "The millisecond, or how many whole milliseconds.", &overloads!("timestamp_to_milliseconds", "timestamp_to_milliseconds_with_tz", "duration_to_milliseconds"), milliseconds),
+    accessor(
+        "getFullYear",
+        "The year.",
+        &overloads!("timestamp_to_year", "timestamp_to_year_with_tz"),
+        full_year,
+    ),
+    accessor(
+        "getMonth",
+        "The month, from 0.",
+        &overloads!("timestamp_to_month", "timestamp_to_month_with_tz"),
+        month,
+    ),
+    accessor(
+        "getDate",
+        "The day of the month, from 1.",
+        &overloads!(
+            "timestamp_to_day_of_month_1_based",
+            "timestamp_to_day_of_month_1_based_with_tz"
+        ),
+        date,
+    ),
+    accessor(
+        "getDayOfMonth",
+        "The day of the month, from 0.",
+        &overloads!("timestamp_to_day_of_month", "timestamp_to_day_of_month_with_tz"),
+        day_of_month,
+    ),
+    accessor(
+        "getDayOfWeek",
+        "The day of the week, from 0, which is Sunday.",
+        &overloads!("timestamp_to_day_of_week", "timestamp_to_day_of_week_with_tz"),
+        day_of_week,
+    ),
+    accessor(
+        "getDayOfYear",
+        "The day of the year, from 0.",
+        &overloads!("timestamp_to_day_of_year", "timestamp_to_day_of_year_with_tz"),
+        day_of_year,
+    ),
+    accessor(
+        "getHours",
+        "The hour, or how many whole hours.",
+        &overloads!("timestamp_to_hours", "timestamp_to_hours_with_tz", "duration_to_hours"),
+        hours,
+    ),
+    accessor(
+        "getMinutes",
+        "The minute, or how many whole minutes.",
+        &overloads!("timestamp_to_minutes", "timestamp_to_minutes_with_tz", "duration_to_minutes"),
+        minutes,
+    ),
+    accessor(
+        "getSeconds",
+        "The second, or how many whole seconds.",
+        &overloads!("timestamp_to_seconds", "timestamp_to_seconds_tz", "duration_to_seconds"),
+        seconds,
+    ),
+    accessor(
+        "getMilliseconds",
+        "The millisecond, or how many whole milliseconds.",
+        &overloads!(
+            "timestamp_to_milliseconds",
+            "timestamp_to_milliseconds_with_tz",
+            "duration_to_milliseconds"
+        ),
+        milliseconds,
+    ),
 ];
 
 const fn accessor(
@@ -51,11 +108,9 @@ fn part<'a>(
 ) -> Outcome<'a> {
     let civil = match (args, unit) {
         ([Value::Timestamp(instant)], _) => instant.utc(),
-        ([Value::Timestamp(instant), Value::String(zone)], _) => {
-            instant.in_zone(zone).ok_or_else(|| {
-                Fault::text(context.arena, format_args!("unknown time zone {zone}"))
-            })?
-        }
+        ([Value::Timestamp(instant), Value::String(zone)], _) => instant
+            .in_zone(zone)
+            .ok_or_else(|| Fault::text(context.arena, format_args!("unknown time zone {zone}")))?,
         ([Value::Duration(length)], Some(unit)) => return Ok(Value::Int(length.0 / unit)),
         _ => return Err(Fault::no_overload(context.arena)),
     };

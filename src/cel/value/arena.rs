@@ -76,7 +76,10 @@ impl Arena {
     }
 
     /// A growing vector in the arena.
-    pub(crate) fn vec<T>(&self, room: usize) -> Result<bumpalo::collections::Vec<'_, T>, Exhausted> {
+    pub(crate) fn vec<T>(
+        &self,
+        room: usize,
+    ) -> Result<bumpalo::collections::Vec<'_, T>, Exhausted> {
         self.room_for(room.saturating_mul(size_of::<T>()))?;
         Ok(bumpalo::collections::Vec::with_capacity_in(room, &self.bump))
     }

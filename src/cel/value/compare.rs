@@ -31,9 +31,7 @@ pub(crate) fn equal(one: Value<'_>, two: Value<'_>) -> bool {
 
 fn maps_equal(one: Map<'_>, two: Map<'_>) -> bool {
     one.len() == two.len()
-        && one
-            .iter()
-            .all(|(key, value)| two.get(key).is_some_and(|other| equal(value, other)))
+        && one.iter().all(|(key, value)| two.get(key).is_some_and(|other| equal(value, other)))
 }
 
 fn structs_equal(one: Struct<'_>, two: Struct<'_>) -> bool {

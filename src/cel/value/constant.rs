@@ -50,7 +50,9 @@ impl Constant {
             Value::Double(value) => Constant::Double(value),
             Value::String(text) => Constant::String(text.into()),
             Value::Bytes(octets) => Constant::Bytes(octets.into()),
-            Value::List(list) => Constant::List(list.iter().map(Constant::of).collect::<Option<_>>()?),
+            Value::List(list) => {
+                Constant::List(list.iter().map(Constant::of).collect::<Option<_>>()?)
+            }
             Value::Map(map) => Constant::Map(
                 map.iter()
                     .map(|(key, value)| Some((Constant::of(key)?, Constant::of(value)?)))

@@ -48,7 +48,9 @@ impl<'a> Value<'a> {
             }
             Value::String(text) => Json::from(text),
             Value::Bytes(octets) => Json::from(base64(octets)),
-            Value::List(list) => Json::Array(list.iter().map(Value::to_json).collect::<Result<_, _>>()?),
+            Value::List(list) => {
+                Json::Array(list.iter().map(Value::to_json).collect::<Result<_, _>>()?)
+            }
             Value::Map(map) => {
                 let entry = |(key, value): (Value<'a>, Value<'a>)| {
                     Ok((key.to_json_key().ok_or_else(not_json)?, value.to_json()?))
@@ -60,9 +62,8 @@ impl<'a> Value<'a> {
             Value::Optional(Some(inner)) => inner.to_json()?,
             Value::Optional(None) => Json::Null,
             Value::Struct(object) => {
-                let field = |(name, value): &(&str, Value<'a>)| {
-                    Ok(((*name).to_owned(), value.to_json()?))
-                };
+                let field =
+                    |(name, value): &(&str, Value<'a>)| Ok(((*name).to_owned(), value.to_json()?));
                 Json::Object(object.fields.iter().map(field).collect::<Result<_, NotJson>>()?)
             }
             Value::Type(_) => return Err(not_json()),

@@ -64,7 +64,8 @@ impl<'a> Map<'a> {
             }
         }
         last.sort_unstable();
-        let kept = arena.collect(last.iter().filter_map(|at| entries.get(*at as usize).copied()))?;
+        let kept =
+            arena.collect(last.iter().filter_map(|at| entries.get(*at as usize).copied()))?;
         Map::entries(kept, arena)
     }
 
@@ -99,9 +100,8 @@ impl<'a> Map<'a> {
             }
             Repr::Entries(Entries { entries, index }) => {
                 let at = |place: &u32| entries.get(*place as usize);
-                let order = |place: &u32| {
-                    at(place).map_or(Ordering::Less, |entry| key_order(entry.0, key))
-                };
+                let order =
+                    |place: &u32| at(place).map_or(Ordering::Less, |entry| key_order(entry.0, key));
                 let found = index.binary_search_by(order).ok().and_then(|found| index.get(found));
                 found.and_then(at).map(|entry| entry.1)
             }

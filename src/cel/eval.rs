@@ -69,6 +69,8 @@ impl<'a, 'e> Machine<'a, 'e> {
             Step::And(terms) => self.logic(terms, false),
             Step::Or(terms) => self.logic(terms, true),
             Step::Choose(choose) => self.choose(choose),
+            Step::OptionalOr(pair) => self.optional_or(pair, false),
+            Step::OrValue(pair) => self.optional_or(pair, true),
             Step::InSet(member) => self.in_set(&member.0, &member.1),
             Step::Matches(matches) => self.matches(matches),
             Step::List(list) => self.make_list(list),
@@ -232,9 +234,12 @@ impl<'a, 'e> Machine<'a, 'e> {
                 None => return Ok(Value::Bool(false)),
             }
         }
-        self.charge(1)?;
         let To::Field(name) = &last.to else { return Ok(Value::Bool(false)) };
-        match select(value, name) {
+        let found = select(value, name);
+        if !optional || matches!(found, Ok(Some(_))) {
+            self.charge(1)?;
+        }
+        match found {
             Ok(found) => Ok(Value::Bool(found.is_some())),
             Err(kind) => Err(self.fault_at(kind, last.span)),
         }
@@ -243,10 +248,15 @@ impl<'a, 'e> Machine<'a, 'e> {
     fn call(&mut self, call: &'a Call) -> Outcome<'a> {
         let mut values = [Value::Null; ARGS_MAX];
         let mut fault = None;
-        for (value, arg) in values.iter_mut().zip(&call.args) {
+        for (place, (value, arg)) in values.iter_mut().zip(&call.args).enumerate() {
             match self.eval(arg) {
                 Ok(arg) => *value = arg,
-                Err(stop) if stop.is_final() || call.args.len() > 2 => return Err(stop),
+                Err(stop) if stop.is_final() => return Err(stop),
+                // Of two arguments both are evaluated; of more, none after the one that fails, and
+                // then the call is not paid for unless that was the last.
+                Err(stop) if place + 1 < call.args.len() && call.args.len() > 2 => {
+                    return Err(stop);
+                }
                 Err(error) => fault = fault.or(Some(error)),
             }
         }
@@ -277,7 +287,8 @@ impl<'a, 'e> Machine<'a, 'e> {
             }
             (Err(fault), _) | (Ok(_), Err(fault)) => {
                 if !fault.is_final() {
-                    self.charge(1)?;
+                    let (left, right) = (left.unwrap_or(Value::Null), right.unwrap_or(Value::Null));
+                    self.charge(cost::equality(left, right))?;
                 }
                 Err(fault)
             }
@@ -316,6 +327,16 @@ impl<'a, 'e> Machine<'a, 'e> {
             Value::Bool(true) => self.eval(&choose.truthy),
             Value::Bool(false) => self.eval(&choose.falsy),
             _ => Err(self.fault_at(FaultKind::NoSuchOverload, choose.span)),
+        }
+    }
+
+    /// Kubernetes charges nothing for choosing between optionals.
+    fn optional_or(&mut self, pair: &'a Pair, unwrap: bool) -> Outcome<'a> {
+        match self.eval(&pair.left)? {
+            Value::Optional(Some(inner)) if unwrap => Ok(*inner),
+            some @ Value::Optional(Some(_)) => Ok(some),
+            Value::Optional(None) => self.eval(&pair.right),
+            _ => Err(self.fault(FaultKind::NoSuchOverload)),
         }
     }
 

@@ -5,6 +5,7 @@ use crate::cel::ast::FoldKind;
 use crate::cel::cost;
 use crate::cel::eval::Machine;
 use crate::cel::fault::{Fault, FaultKind, Outcome};
+use crate::cel::library;
 use crate::cel::plan::FoldStep;
 use crate::cel::value::{Exhausted, List, Map, Value};
 
@@ -189,7 +190,10 @@ impl<'a> Machine<'a, '_> {
                 return Err(stop);
             }
             match item {
-                Err(error) => fault = fault.or(Some(error)),
+                Err(error) => {
+                    self.charge(1)?;
+                    fault = fault.or(Some(error));
+                }
                 Ok(Value::Map(map)) if entries => {
                     self.charge(1)?;
                     kept.extend(map.iter());
@@ -243,7 +247,7 @@ impl<'a> Machine<'a, '_> {
         let Value::List(keys) = self.to_list(fold, Value::List(list))? else {
             return Err(self.fault(FaultKind::NoSuchOverload));
         };
-        self.charge(1)?;
-        crate::cel::library::sort_by_keys(list, keys, arena)
+        self.charge(library::self_compare(Some(Value::List(keys))))?;
+        library::sort_by_keys(list, keys, arena)
     }
 }

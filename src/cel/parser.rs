@@ -306,7 +306,7 @@ impl Parser<'_> {
         let name = self.take();
         let field = match name.kind {
             TokenKind::Ident => self.text(name).to_owned(),
-            TokenKind::QuotedIdent => return Err(plain(name.span, "unsupported syntax: '`'")),
+            TokenKind::QuotedIdent => self.text(name).trim_matches('`').to_owned(),
             _ => return Err(self.unexpected("mismatched", name, "IDENTIFIER")),
         };
         if optional {
@@ -438,15 +438,12 @@ impl Parser<'_> {
             }
             let optional = self.optional_mark("?")?;
             let field = self.take();
-            if field.kind == TokenKind::QuotedIdent {
-                return Err(plain(field.span, "unsupported syntax: '`'"));
-            }
-            if field.kind != TokenKind::Ident {
+            if !matches!(field.kind, TokenKind::Ident | TokenKind::QuotedIdent) {
                 return Err(self.unexpected("mismatched", field, "IDENTIFIER"));
             }
             let colon = self.expect(TokenKind::Colon, "':'")?;
             let value = self.expr()?;
-            let name = self.text(field).to_owned();
+            let name = self.text(field).trim_matches('`').to_owned();
             fields.push(Field { name, at: colon.span.start, value, optional });
         };
         let span = start.span.to(close.span);

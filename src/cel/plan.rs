@@ -21,6 +21,10 @@ pub(crate) enum Step {
     And(Box<[Step]>),
     Or(Box<[Step]>),
     Choose(Box<Choose>),
+    /// `optional.or(other)`: the other is evaluated only if it counts.
+    OptionalOr(Box<Pair>),
+    /// `optional.orValue(other)`
+    OrValue(Box<Pair>),
     InSet(Box<(Step, Set)>),
     Matches(Box<Matches>),
     List(Box<MakeList>),

@@ -134,7 +134,7 @@ impl Planner<'_> {
         match (function, args) {
             ("_[_]" | "_[?_]", [operand, index]) => {
                 let to = match self.step(index)? {
-                    Step::Constant(key) => To::Key(key),
+                    Step::Constant(key) => To::Key(usable_key(key, index)?),
                     step => To::Computed(free(step)),
                 };
                 return self.hop(expr, operand, to, function == "_[?_]");
@@ -150,6 +150,14 @@ impl Planner<'_> {
             ("_!=_", [left, right]) => return Ok(Step::NotEqual(self.pair(left, right)?)),
             ("!_", [operand]) => {
                 return Ok(Step::Not(Box::new((self.step(operand)?, expr.span))));
+            }
+            ("or" | "orValue", [other]) if let Some(optional) = target => {
+                let pair = self.pair(optional, other)?;
+                return Ok(if function == "or" {
+                    Step::OptionalOr(pair)
+                } else {
+                    Step::OrValue(pair)
+                });
             }
             _ => {}
         }
@@ -269,6 +277,24 @@ impl Planner<'_> {
         self.opened.truncate(slot as usize);
         let span = expr.span;
         Ok(Step::Fold(Box::new(FoldStep { kind: fold.kind, range, slot, two, filter, body, span })))
+    }
+}
+
+/// A constant that something can be indexed by.
+fn usable_key(key: Constant, expr: &Expr) -> Result<Constant, Diagnostic> {
+    match key {
+        Constant::Bool(_)
+        | Constant::Int(_)
+        | Constant::Uint(_)
+        | Constant::Double(_)
+        | Constant::String(_) => Ok(key),
+        other => {
+            let name = other.value().type_name();
+            Err(plain(
+                expr.span,
+                format!("program instantiation failed: invalid qualifier type: {name}"),
+            ))
+        }
     }
 }
 

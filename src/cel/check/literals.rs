@@ -12,15 +12,16 @@ use crate::cel::version::Version;
 
 /// Everything that is wrong with the literals of a tree.
 pub(super) fn validate(env: &Env, expr: &Expr, checked: &Checked) -> Vec<Diagnostic> {
-    let mut validator = Validator { checked, errors: Vec::new() };
-    if env.version() >= Version::v1(29) {
-        validator.visit(expr, false);
-    }
+    let literals = env.version() >= Version::v1(29);
+    let mut validator = Validator { checked, literals, errors: Vec::new() };
+    validator.visit(expr, false);
     validator.errors
 }
 
 struct Validator<'c> {
     checked: &'c Checked,
+    /// Whether this release looks into literals.
+    literals: bool,
     errors: Vec<Diagnostic>,
 }
 
@@ -33,7 +34,9 @@ impl Validator<'_> {
                 self.visit(operand, mixed);
             }
             ExprKind::Call { target, function, args } => {
-                self.call(function, args);
+                if self.literals {
+                    self.call(function, args);
+                }
                 let mixed = mixed || function == "format";
                 for arg in target.as_deref().into_iter().chain(args) {
                     self.visit(arg, mixed);

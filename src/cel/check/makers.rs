@@ -1,5 +1,5 @@
-//! The types of lists, maps and structs that an expression makes. Elements have to be of one type:
-//! Kubernetes refuses mixed literals.
+//! The types of lists, maps and structs that an expression makes. Elements of several types make `dyn`;
+//! whether that is allowed is decided when the whole tree is known.
 
 use crate::cel::ast::{Element, Entry, Expr, Field};
 use crate::cel::check::unify::most_general;
@@ -12,7 +12,7 @@ impl Checker<'_> {
         let mut joined = None;
         for element in elements {
             let ty = self.item(&element.value, element.optional);
-            joined = Some(self.join(&element.value, joined, ty));
+            joined = Some(self.join(joined, ty));
         }
         Type::list(joined.unwrap_or_else(|| self.unknown()))
     }
@@ -21,9 +21,9 @@ impl Checker<'_> {
         let (mut keys, mut values) = (None, None);
         for entry in entries {
             let key = self.check(&entry.key);
-            keys = Some(self.join(&entry.key, keys, key));
+            keys = Some(self.join(keys, key));
             let value = self.item(&entry.value, entry.optional);
-            values = Some(self.join(&entry.value, values, value));
+            values = Some(self.join(values, value));
         }
         let key = keys.unwrap_or_else(|| self.unknown());
         let value = values.unwrap_or_else(|| self.unknown());
@@ -80,13 +80,12 @@ impl Checker<'_> {
         inner.clone()
     }
 
-    fn join(&mut self, expr: &Expr, previous: Option<Type>, current: Type) -> Type {
+    fn join(&mut self, previous: Option<Type>, current: Type) -> Type {
         let Some(previous) = previous else { return current };
         if self.bindings.assignable(&previous, &current) {
             return most_general(&previous, &current);
         }
-        self.mismatch(expr, &previous, &current);
-        Type::Error
+        Type::Dyn
     }
 
     /// A type that is not known yet.

@@ -222,7 +222,7 @@ const FLATTEN: Charge = Charge::Args(|args| {
 const SELF_COMPARE: Charge = Charge::Args(|args| self_compare(args.first().copied()));
 
 /// Comparing each element with each.
-pub(super) fn self_compare(list: Option<Value<'_>>) -> u64 {
+pub(crate) fn self_compare(list: Option<Value<'_>>) -> u64 {
     let Some(Value::List(list)) = list else { return allocated(2.0, 0) };
     let size = list.len() as u64;
     let text = matches!(list.get(0), Some(Value::String(_) | Value::Bytes(_)));

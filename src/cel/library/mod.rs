@@ -19,7 +19,7 @@ use crate::cel::library::signature::Signature;
 use crate::cel::value::{Context, Value};
 use crate::cel::version::Version;
 
-pub(crate) use crate::cel::library::lists::sort_by_keys;
+pub(crate) use crate::cel::library::lists::{self_compare, sort_by_keys};
 
 pub(crate) mod signature;
 

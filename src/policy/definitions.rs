@@ -1,0 +1,73 @@
+//! What was read, from files or from a cluster, before anything is compiled.
+
+use std::sync::Arc;
+
+use crate::json::Document;
+use crate::policy::api::{MutatingPolicySpec, PolicyBindingSpec, ValidatingPolicySpec};
+use crate::policy::matching::Equivalents;
+
+/// Whose API a policy or binding was written in. A binding applies only to policies of its own origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Origin {
+    /// `admissionregistration.k8s.io`.
+    Native,
+    /// `portcullis.dev`.
+    Portcullis,
+}
+
+/// A policy or a binding with its name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Named<S> {
+    /// Whose API it is.
+    pub origin: Origin,
+    /// `metadata.name`.
+    pub name: String,
+    /// `metadata.generation`, if it came from a cluster.
+    pub generation: Option<i64>,
+    /// Where it was read, as in `policies/labels.yaml:12`; empty if it came from a cluster.
+    pub source: String,
+    /// What it says.
+    pub spec: S,
+}
+
+/// Everything that decisions depend on.
+#[derive(Clone, Debug, Default)]
+pub struct Definitions {
+    /// Validating policies.
+    pub validating: Vec<Named<ValidatingPolicySpec>>,
+    /// Mutating policies.
+    pub mutating: Vec<Named<MutatingPolicySpec>>,
+    /// Bindings of either.
+    pub bindings: Vec<Named<PolicyBindingSpec>>,
+    /// Objects of any kind, among them the params.
+    pub params: Vec<Arc<Document>>,
+    /// Namespace objects.
+    pub namespaces: Vec<Arc<Document>>,
+    /// What is known of the kinds that policies name as `paramKind`. A kind that is not listed is namespaced if an object
+    /// of it is, and is taken to exist.
+    pub param_kinds: Vec<ParamKindFact>,
+    /// Which resources serve the same objects.
+    pub equivalents: Equivalents,
+}
+
+/// What is known of a kind that policies name as `paramKind`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParamKindFact {
+    /// Group and version, as in `v1` or `rules.example.com/v1`.
+    pub api_version: String,
+    /// The kind.
+    pub kind: String,
+    /// Where its objects live.
+    pub scope: ParamScope,
+}
+
+/// Where the objects of a kind live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParamScope {
+    /// In no namespace.
+    Cluster,
+    /// Each in a namespace.
+    Namespaced,
+    /// Nowhere: nobody serves this kind.
+    Unknown,
+}

@@ -1,0 +1,149 @@
+//! Text into documents: where one ends and the next begins, and how YAML is read. The kinds of objects are not known here.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_saphyr::{Options, UserMessageFormatter};
+
+use crate::policy::manifest::{Manifest, ManifestError, Problem, Shape, Typed, manifest};
+
+/// The longest text that is read at once. A cluster's whole set of policies is far below it, and the API server takes no
+/// object above 3 MiB.
+pub const TEXT_MAX: usize = 64 << 20;
+
+/// The deepest nesting. Kubernetes objects stay below 40; the schema of a CRD gets to 60.
+pub const DEPTH_MAX: usize = 200;
+
+/// The most nodes in one document, with aliases expanded, so that a few lines can't become gigabytes.
+pub const NODES_MAX: usize = 2_000_000;
+
+/// One document, and where it begins.
+pub(in crate::policy::manifest) struct TextDocument<'t> {
+    file: &'t str,
+    text: &'t str,
+    /// Lines before it.
+    line: u64,
+}
+
+/// Splits a text as `kubectl` does: at lines that are three dashes.
+pub(in crate::policy::manifest) fn documents<'t>(
+    file: &'t str,
+    text: &'t str,
+) -> Result<Vec<TextDocument<'t>>, ManifestError> {
+    if text.len() > TEXT_MAX {
+        let message = format!("more than {TEXT_MAX} bytes");
+        return Err(ManifestError { file: file.to_owned(), line: 0, column: 0, message });
+    }
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut documents = Vec::new();
+    let (mut start, mut offset, mut first_line) = (0, 0, 0);
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let next = offset + line.len();
+        if is_separator(line) {
+            documents.push((start, offset, first_line));
+            start = next;
+            first_line = number as u64 + 1;
+        }
+        offset = next;
+    }
+    documents.push((start, offset, first_line));
+    let document = |(start, end, line)| TextDocument {
+        file,
+        text: text.get(start..end).unwrap_or_default(),
+        line,
+    };
+    Ok(documents.into_iter().map(document).filter(|d| !d.is_blank()).collect())
+}
+
+fn is_separator(line: &str) -> bool {
+    line.strip_prefix("---").is_some_and(|rest| {
+        let rest = rest.trim();
+        rest.is_empty() || rest.starts_with('#')
+    })
+}
+
+impl TextDocument<'_> {
+    /// Whether there is nothing but comments, which some YAML readers take for an error.
+    fn is_blank(&self) -> bool {
+        self.text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
+    }
+
+    /// Where it begins, as in `a.yaml:12`.
+    pub(in crate::policy::manifest) fn source(&self) -> String {
+        let blank = |line: &&str| line.trim().is_empty() || line.trim().starts_with('#');
+        let skipped = self.text.lines().take_while(blank).count() as u64;
+        format!("{}:{}", self.file, self.line + skipped + 1)
+    }
+
+    /// The document as a value, typed as YAML has it.
+    pub(in crate::policy::manifest) fn read(&self) -> Result<Value, ManifestError> {
+        self.parse().map_err(|problem| self.problem(problem))
+    }
+
+    /// The document as what its kind calls for.
+    pub(in crate::policy::manifest) fn typed(&self, shape: &Shape) -> Result<Manifest, Problem> {
+        manifest(shape, &self.source(), self)
+    }
+
+    /// The problem with its place in the file.
+    pub(in crate::policy::manifest) fn problem(&self, problem: Problem) -> ManifestError {
+        let (line, column) = problem.place.unwrap_or((1, 1));
+        ManifestError {
+            file: self.file.to_owned(),
+            line: self.line + line,
+            column,
+            message: problem.message,
+        }
+    }
+
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        if self.text.trim_start().starts_with('{')
+            && let Some(json) = self.parse_json()
+        {
+            return json;
+        }
+        serde_saphyr::from_str_with_options(self.text, options()).map_err(|error| {
+            let place = error.location().map(|location| (location.line(), location.column()));
+            Problem { message: message(&error), place }
+        })
+    }
+
+    /// JSON by its own rules, which YAML's differ from in escapes. Text that is no JSON may still be YAML in braces.
+    fn parse_json<T: DeserializeOwned>(&self) -> Option<Result<T, Problem>> {
+        serde_json::from_str::<serde::de::IgnoredAny>(self.text).ok()?;
+        if let Err(error) = crate::json::Document::parse(self.text.as_bytes().to_vec()) {
+            let place = Some((error.line as u64, error.column as u64));
+            return Some(Err(Problem { message: error.kind.to_string(), place }));
+        }
+        Some(serde_json::from_str(self.text).map_err(|error| {
+            let place = Some((error.line() as u64, error.column() as u64));
+            let text = error.to_string();
+            let message = text.split(" at line ").next().unwrap_or_default().to_owned();
+            Problem { message, place }
+        }))
+    }
+}
+
+impl Typed for TextDocument<'_> {
+    fn typed<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+        self.parse()
+    }
+}
+
+/// As `kubectl` reads: YAML 1.1 scalars, a duplicate key is an error, a number is no string.
+fn options() -> Options {
+    serde_saphyr::options! {
+        budget: serde_saphyr::budget! {
+            max_depth: DEPTH_MAX,
+            max_nodes: NODES_MAX,
+            max_documents: 1,
+        },
+        legacy_octal_numbers: true,
+        no_schema: true,
+        with_snippet: false,
+    }
+}
+
+fn message(error: &serde_saphyr::Error) -> String {
+    let text = error.without_snippet().render_with_formatter(&UserMessageFormatter);
+    text.split(" at line ").next().unwrap_or_default().trim().to_owned()
+}

@@ -1,8 +1,10 @@
 #![doc = include_str!("README.md")]
 
+pub mod admission;
 pub mod cel;
 pub mod json;
 pub mod ledger;
 pub mod policy;
+pub mod schema;
 pub mod server;
 pub mod telemetry;

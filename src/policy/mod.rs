@@ -2,9 +2,21 @@
 //! and what each of them says to it. Nothing here knows the wire format of admission reviews, time, files or the network.
 
 pub mod api;
+pub mod budget;
+pub mod compile;
 pub mod crds;
+pub mod definitions;
+pub mod evaluate;
+pub mod facts;
+pub mod invocation;
+pub mod manifest;
 pub mod matching;
+pub mod mutate;
+pub mod outcome;
+pub mod params;
 pub mod request;
+pub mod snapshot;
 
 pub use crds::crds;
+pub use definitions::{Definitions, Named, Origin};
 pub use request::Request;

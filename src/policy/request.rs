@@ -13,10 +13,14 @@ pub struct Request<'a> {
     pub uid: &'a str,
     /// What is done.
     pub operation: Operation,
-    /// The kind of `object` and `old_object`.
+    /// The kind that was asked for.
     pub kind: Kind<'a>,
-    /// The resource.
+    /// The resource that was asked for.
     pub resource: Resource<'a>,
+    /// The kind of `object` and `old_object`: another version than was asked for, if the API server converted them.
+    pub served_kind: Kind<'a>,
+    /// The resource of that kind.
+    pub served_resource: Resource<'a>,
     /// The subresource, such as `status` or `exec`.
     pub subresource: &'a str,
     /// The name of the object; empty while the API server has still to generate it.

@@ -38,7 +38,9 @@ pub struct ParamRef {
     pub selector: Option<LabelSelector>,
     /// What happens when there is no such object: `Allow` treats the binding as if it did not match, `Deny` as an error
     /// that the policy's `failurePolicy` decides about.
-    pub parameter_not_found_action: ParameterNotFoundAction,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    pub parameter_not_found_action: Option<ParameterNotFoundAction>,
 }
 
 /// What happens when no param is found.

@@ -23,11 +23,13 @@ pub struct Index {
 const LISTS_INLINE: usize = 16;
 
 impl Index {
-    /// Indexes the matchers in order.
-    pub fn new<'m>(matchers: impl IntoIterator<Item = &'m Matcher>) -> Index {
+    /// Indexes the matchers in order. A place without one is never found.
+    pub fn new<'m>(matchers: impl IntoIterator<Item = Option<&'m Matcher>>) -> Index {
         let mut index = Index::default();
         for (position, matcher) in matchers.into_iter().enumerate() {
-            index.insert(position as u32, matcher);
+            if let Some(matcher) = matcher {
+                index.insert(position as u32, matcher);
+            }
         }
         index
     }

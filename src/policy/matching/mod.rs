@@ -172,7 +172,7 @@ impl Matcher {
             return Ok(None);
         }
         for rule in rules {
-            for (resource, kind) in equivalents.of(own, request.subresource) {
+            for (resource, kind) in equivalents_of(request, equivalents) {
                 if resource == own || !rule.matches(request, resource) {
                     continue;
                 }
@@ -188,6 +188,17 @@ impl Matcher {
         }
         Ok(None)
     }
+}
+
+/// Every way to the objects of the request: what the table knows, and the version that the API server converted to.
+pub(in crate::policy) fn equivalents_of<'r, 'e: 'r>(
+    request: &Request<'r>,
+    equivalents: &'e Equivalents,
+) -> impl Iterator<Item = (Resource<'r>, Option<Kind<'r>>)> {
+    let served = (request.served_resource, Some(request.served_kind));
+    let converted = request.served_resource != request.resource;
+    let table = equivalents.of(request.resource, request.subresource);
+    converted.then_some(served).into_iter().chain(table)
 }
 
 /// A Namespace that is created or updated is selected by the labels it will have.

@@ -19,11 +19,15 @@ fn request<'a>(text: &'a str, object: Node<'a>, old_object: Node<'a>) -> Request
         _ => "Pod",
     };
     let null = Node::null();
+    let kind = Kind { group, version, kind };
+    let resource = Resource { group, version, resource };
     Request {
         uid: "",
         operation,
-        kind: Kind { group, version, kind },
-        resource: Resource { group, version, resource },
+        kind,
+        resource,
+        served_kind: kind,
+        served_resource: resource,
         subresource: path.get(3).copied().unwrap_or(""),
         name,
         namespace,
@@ -262,7 +266,7 @@ fn the_index_finds_what_can_match_in_order_and_once() {
         ]})),
         by("extensions", "deployments"),
     ];
-    let index = Index::new(&matchers);
+    let index = Index::new(matchers.iter().map(Some));
     let resource = |group, resource| Resource { group, version: "v1", resource };
     let rows: [(&[Resource<'_>], &[u32]); 5] = [
         (&[resource("", "pods")], &[0, 1, 3, 5, 6]),

@@ -1,0 +1,295 @@
+//! What a validating policy says to a request: match conditions, variables, validations, messages, audit annotations, and
+//! the budgets that they share. Pure and synchronous; the semantics are those of
+//! `k8s.io/apiserver/pkg/admission/plugin/policy/validating`.
+
+use crate::cel::{Env, Evaluation, Value};
+use crate::json::{Document, Node};
+use crate::policy::api::FailurePolicy;
+use crate::policy::budget::{
+    MATCH_CONDITIONS_COST_MAX, OUT_OF_BUDGET, POLICY_COST_MAX, Runner, Stop,
+};
+use crate::policy::compile::{Body, Condition, Validation};
+use crate::policy::facts::NamespaceObject;
+use crate::policy::invocation::{Halt, Invocation, Misfit, Question};
+use crate::policy::matching::Matched;
+use crate::policy::outcome::{Annotation, Cause, Failure, Outcome};
+use crate::policy::params::Param;
+use crate::policy::snapshot::Phase;
+
+/// The longest message that a messageExpression may give, in bytes. Source: `MaxEvaluatedMessageExpressionSizeBytes`.
+pub const MESSAGE_BYTES_MAX: usize = 5 * 1024;
+
+/// Where the value of an audit annotation is cut, in bytes. Source: `maxAuditAnnotationValueLength`.
+pub const ANNOTATION_BYTES_MAX: usize = 10 * 1024;
+
+/// What every validating policy that matches says, in order.
+///
+/// # Errors
+/// When a fact is missing, or the request's namespace.
+pub fn validate<'s: 'q, 'q>(question: Question<'s, 'q>) -> Result<Vec<Outcome<'s>>, Halt> {
+    let mut outcomes = Vec::new();
+    for bound in question.snapshot.matching(Phase::Validate, question.request) {
+        question.invocations(bound, |invocation| {
+            outcomes.push(invocation.and_then(Invocation::validate).or_else(keep)?);
+            Ok(())
+        })?;
+    }
+    Ok(outcomes)
+}
+
+/// A policy or binding that can't be applied has an outcome too.
+fn keep(misfit: Misfit<'_>) -> Result<Outcome<'_>, Halt> {
+    match misfit {
+        Misfit::Configuration(outcome) => Ok(*outcome),
+        Misfit::Halt(halt) => Err(halt),
+    }
+}
+
+/// What expressions see, in the order in which `compile` declares it.
+pub(in crate::policy) struct Roots<'a> {
+    values: [Value<'a>; 7],
+    used: usize,
+    has_params: bool,
+}
+
+impl<'a> Roots<'a> {
+    /// With the authorizer.
+    pub fn full(&self) -> &[Value<'a>] {
+        self.values.get(..self.used).unwrap_or_default()
+    }
+
+    /// Without it.
+    fn message(&self) -> &[Value<'a>] {
+        self.values.get(..4 + usize::from(self.has_params)).unwrap_or_default()
+    }
+}
+
+impl<'s: 'q, 'q> Invocation<'s, 'q> {
+    /// What `request` is: where the request was matched as another version than its own, it says so.
+    pub fn attributes(&self, resource: bool) -> Option<Document> {
+        let Question { request, .. } = self.question;
+        let Matched { resource: as_resource, kind } = self.matched;
+        let same_resource = !resource || as_resource == request.served_resource;
+        if kind == request.served_kind && same_resource {
+            return None;
+        }
+        let mut value = request.attributes.to_value();
+        let fields = value.as_object_mut()?;
+        let three = |group: &str, version: &str, name: &str, text: &str| serde_json::json!({"group": group, "version": version, name: text});
+        fields.insert("kind".to_owned(), three(kind.group, kind.version, "kind", kind.kind));
+        if resource {
+            let crate::policy::request::Resource { group, version, resource } = as_resource;
+            fields.insert("resource".to_owned(), three(group, version, "resource", resource));
+        }
+        Some(Document::from_value(&value))
+    }
+
+    /// What expressions see of this object.
+    pub fn roots<'a>(
+        &self,
+        object: Node<'a>,
+        attributes: Node<'a>,
+        namespace: Node<'a>,
+    ) -> Roots<'a>
+    where
+        'q: 'a,
+    {
+        let Question { request, .. } = self.question;
+        let has_params = self.policy.param_kind.is_some();
+        let param = self.param.map_or(Node::null(), Param::object);
+        let mut values = [Value::Null; 7];
+        let nodes = [object, request.old_object, namespace, attributes, param];
+        for (value, node) in values.iter_mut().zip(nodes) {
+            *value = Value::from_json(node);
+        }
+        Roots { values, used: 6 + usize::from(has_params), has_params }
+    }
+
+    fn validate(self) -> Result<Outcome<'s>, Misfit<'s>> {
+        let mut outcome = Outcome::new(self.policy, Some(self.binding));
+        outcome.param = self.param.map(Param::display_name);
+        let object = self.question.request.object;
+        match self.conditions(object)? {
+            Ok(true) => self.verdict(object, &mut outcome)?,
+            Ok(false) => {}
+            Err(message) => outcome.fail_whole(message),
+        }
+        Ok(outcome)
+    }
+
+    /// Whether all match conditions are true. One that is false wins over errors in others; an error under `Ignore` is
+    /// no match.
+    pub fn conditions(&self, object: Node<'_>) -> Result<Result<bool, String>, Halt> {
+        if self.policy.conditions.is_empty() {
+            return Ok(Ok(true));
+        }
+        let attributes = self.attributes(false);
+        let attributes =
+            attributes.as_ref().map_or(self.question.request.attributes, Document::root);
+        let roots = self.roots(object, attributes, Node::null());
+        let mut runner =
+            self.runner(&self.policy.envs.full, roots.full(), MATCH_CONDITIONS_COST_MAX);
+        let mut errors: Vec<String> = Vec::new();
+        let mut all_true = true;
+        for Condition { expression } in &self.policy.conditions {
+            match runner.run(expression) {
+                Ok(value) => all_true &= value.as_bool() != Some(false),
+                Err(Stop::Halt(halt)) => return Err(halt),
+                Err(Stop::Expression(message)) if errors.contains(&message) => {}
+                Err(Stop::Expression(message)) => errors.push(message),
+                Err(Stop::OutOfBudget) => {
+                    all_true = true;
+                    errors = vec![OUT_OF_BUDGET.to_owned()];
+                    break;
+                }
+            }
+        }
+        let ignore = self.policy.failure_policy == FailurePolicy::Ignore;
+        Ok(match (all_true, errors.as_slice()) {
+            (false, _) => Ok(false),
+            (true, []) => Ok(true),
+            (true, _) if ignore => Ok(false),
+            (true, [error]) => Err(error.clone()),
+            (true, errors) => Err(format!("[{}]", errors.join(", "))),
+        })
+    }
+
+    fn verdict(&self, object: Node<'_>, outcome: &mut Outcome<'s>) -> Result<(), Halt> {
+        let Body::Validating { validations, annotations } = &self.policy.body else {
+            return Ok(());
+        };
+        let shown = self.namespace.map_or(Node::null(), NamespaceObject::shown);
+        let attributes = self.attributes(true);
+        let attributes =
+            attributes.as_ref().map_or(self.question.request.attributes, Document::root);
+        let roots = self.roots(object, attributes, shown);
+        let full = &self.policy.envs.full;
+        outcome.evaluated = validations.len();
+
+        let mut runner = self.runner(full, roots.full(), POLICY_COST_MAX);
+        for (index, validation) in validations.iter().enumerate() {
+            match runner.run(&validation.expression) {
+                Ok(Value::Bool(true)) => {}
+                Ok(_) => outcome.deny(index, validation),
+                Err(Stop::Expression(message)) => outcome.fail(index, Cause::Error, message),
+                Err(Stop::Halt(halt)) => return Err(halt),
+                Err(Stop::OutOfBudget) => {
+                    outcome.fail_whole(OUT_OF_BUDGET.to_owned());
+                    return Ok(());
+                }
+            }
+        }
+        let budget = runner.budget;
+        let runner = self.runner(&self.policy.envs.message, roots.message(), budget);
+        messages(runner, validations, outcome)?;
+
+        // Annotations see the namespace whole, and have a budget of their own.
+        let whole = self.namespace.map_or(Node::null(), NamespaceObject::whole);
+        let roots = self.roots(object, attributes, whole);
+        let mut runner = self.runner(full, roots.full(), POLICY_COST_MAX);
+        for (index, annotation) in annotations.iter().enumerate() {
+            match runner.run(&annotation.expression) {
+                Ok(value) => outcome.annotate(&annotation.key, value),
+                Err(Stop::Expression(message)) => {
+                    outcome.fail(index, Cause::AnnotationError, message);
+                }
+                Err(Stop::Halt(halt)) => return Err(halt),
+                Err(Stop::OutOfBudget) => {
+                    outcome.fail_whole(OUT_OF_BUDGET.to_owned());
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A run of expressions that share these values, their variables and a budget.
+    pub fn runner<'a>(&self, env: &'a Env, roots: &'a [Value<'a>], budget: u64) -> Runner<'a>
+    where
+        'q: 'a,
+    {
+        let Question { arena, facts, .. } = self.question;
+        Runner::new(Evaluation::new(arena, env, roots, facts), budget)
+    }
+}
+
+/// Every messageExpression is evaluated, whether its validation failed or not: when the budget runs out, even those that
+/// passed are errors.
+fn messages<'a>(
+    mut runner: Runner<'a>,
+    validations: &'a [Validation],
+    outcome: &mut Outcome<'_>,
+) -> Result<(), Halt> {
+    for (index, validation) in validations.iter().enumerate() {
+        let Some(expression) = &validation.message_expression else { continue };
+        match runner.run(expression) {
+            Ok(Value::String(message)) => outcome.reword(index, message.trim()),
+            Ok(_) | Err(Stop::Expression(_)) => {}
+            Err(Stop::Halt(halt)) => return Err(halt),
+            Err(Stop::OutOfBudget) => {
+                outcome.fail_messages(validations.len());
+                return Ok(());
+            }
+        }
+    }
+    Ok(())
+}
+
+impl Outcome<'_> {
+    /// Adds a failure.
+    pub(in crate::policy) fn fail(&mut self, index: usize, cause: Cause, message: String) {
+        self.failures.push(Failure { index, cause, message, reason: None });
+    }
+
+    /// One error instead of all results.
+    fn fail_whole(&mut self, message: String) {
+        self.failures.clear();
+        self.annotations.clear();
+        self.evaluated = 1;
+        self.fail(0, Cause::Error, message);
+    }
+
+    fn deny(&mut self, index: usize, validation: &Validation) {
+        let message = validation.message.clone().unwrap_or_else(|| {
+            format!("failed expression: {}", validation.expression.source.trim())
+        });
+        let reason = Some(validation.reason);
+        self.failures.push(Failure { index, cause: Cause::Denied, message, reason });
+    }
+
+    /// Takes what a messageExpression gave, unless it is nothing, too much or more than one line.
+    fn reword(&mut self, index: usize, message: &str) {
+        if message.is_empty() || message.len() > MESSAGE_BYTES_MAX || message.contains('\n') {
+            return;
+        }
+        let denied =
+            |failure: &&mut Failure| failure.index == index && failure.cause == Cause::Denied;
+        if let Some(failure) = self.failures.iter_mut().find(denied) {
+            message.clone_into(&mut failure.message);
+        }
+    }
+
+    /// Everything but errors becomes one.
+    fn fail_messages(&mut self, validations: usize) {
+        self.failures.retain(|failure| failure.cause == Cause::Error);
+        for index in 0..validations {
+            if !self.failures.iter().any(|failure| failure.index == index) {
+                let message = format!("failed messageExpression: {OUT_OF_BUDGET}");
+                self.fail(index, Cause::Error, message);
+            }
+        }
+        self.failures.sort_by_key(|failure| failure.index);
+    }
+
+    fn annotate(&mut self, key: &str, value: Value<'_>) {
+        let Some(text) = value.as_str().map(str::trim).filter(|text| !text.is_empty()) else {
+            return;
+        };
+        let mut end = text.len().min(ANNOTATION_BYTES_MAX);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let value = text.get(..end).unwrap_or_default().to_owned();
+        self.annotations.push(Annotation { key: key.to_owned(), value });
+    }
+}

@@ -1,0 +1,276 @@
+//! What mutating policies make of a request's object: invocations in order, each mutation over what the ones before it
+//! left, and once more for those that ask to be reinvoked. Pure and synchronous; the semantics are those of
+//! `k8s.io/apiserver/pkg/admission/plugin/policy/mutating`, except that the order is defined.
+
+use serde_json::Value as Json;
+
+use crate::cel::{Struct, Value};
+use crate::json::patch::{Patch, PatchError};
+use crate::json::{Document, Node, patch};
+use crate::policy::api::ReinvocationPolicy;
+use crate::policy::budget::POLICY_COST_MAX;
+use crate::policy::compile::{Body, Expression};
+use crate::policy::facts::NamespaceObject;
+use crate::policy::invocation::{Halt, Invocation, Misfit, Question};
+use crate::policy::outcome::{Cause, Outcome};
+use crate::policy::params::Param;
+use crate::policy::request::{Operation, Request};
+use crate::policy::snapshot::Phase;
+
+/// What all mutating policies did.
+#[derive(Debug)]
+pub struct Mutated<'s> {
+    /// What each of them says, in order; what can't be applied comes first.
+    pub outcomes: Vec<Outcome<'s>>,
+    /// The object as they left it; none if it is as it was.
+    pub object: Option<Json>,
+}
+
+/// Lets every mutating policy that matches change the object.
+///
+/// # Errors
+/// When a fact is missing, or the request's namespace; when a patch leaves something that is no object.
+pub fn mutate<'s: 'q, 'q>(question: Question<'s, 'q>) -> Result<Mutated<'s>, Halt> {
+    let mut state = State { object: None, dirty: false };
+    let request = question.request;
+    if request.object.is_null() || request.operation == Operation::Delete {
+        return Ok(Mutated { outcomes: Vec::new(), object: None });
+    }
+    let mut reinvocable = Vec::new();
+    let mut outcomes = state.pass(question, None, &mut reinvocable)?;
+    if state.dirty && !reinvocable.is_empty() && !denied(&outcomes) {
+        outcomes.extend(state.again(question, &reinvocable)?);
+    }
+    Ok(Mutated { outcomes, object: state.object })
+}
+
+fn denied(outcomes: &[Outcome<'_>]) -> bool {
+    outcomes.iter().any(|outcome| outcome.denials().next().is_some())
+}
+
+/// Which invocation it was: the addresses of policy, binding and param, which live as long as the snapshot.
+type Key = (*const (), *const (), Option<*const ()>);
+
+fn key(invocation: &Invocation<'_, '_>) -> Key {
+    let Invocation { policy, binding, param, .. } = *invocation;
+    let param = param.map(|param: &Param| std::ptr::from_ref(param).cast());
+    (std::ptr::from_ref(policy).cast(), std::ptr::from_ref(binding).cast(), param)
+}
+
+/// The object on its way through the policies.
+struct State {
+    /// None while it is still the request's own.
+    object: Option<Json>,
+    /// Whether any mutation was made, even one that changed nothing.
+    dirty: bool,
+}
+
+impl State {
+    /// The second and last pass: policies match what the first pass made of the object.
+    fn again<'s: 'q, 'q>(
+        &mut self,
+        question: Question<'s, 'q>,
+        reinvocable: &[Key],
+    ) -> Result<Vec<Outcome<'s>>, Halt> {
+        let document = self.object.as_ref().map(Document::from_value);
+        let object = document.as_ref().map_or(question.request.object, Document::root);
+        let request = Request { object, ..*question.request };
+        let question = Question { request: &request, ..question };
+        self.pass(question, Some(reinvocable), &mut Vec::new())
+    }
+
+    /// One pass. `only` limits it to invocations of an earlier one; `reinvocable` collects those that may be made again.
+    fn pass<'s: 'q, 'q>(
+        &mut self,
+        question: Question<'s, 'q>,
+        only: Option<&[Key]>,
+        reinvocable: &mut Vec<Key>,
+    ) -> Result<Vec<Outcome<'s>>, Halt> {
+        let mut invocations = Vec::new();
+        let mut outcomes = Vec::new();
+        for bound in question.snapshot.matching(Phase::Mutate, question.request) {
+            question.invocations(bound, |invocation| {
+                match invocation {
+                    Ok(invocation) => invocations.push(invocation),
+                    Err(Misfit::Configuration(outcome)) => outcomes.push(*outcome),
+                    Err(Misfit::Halt(halt)) => return Err(halt),
+                }
+                Ok(())
+            })?;
+        }
+        for invocation in invocations {
+            let key = key(&invocation);
+            if only.is_some_and(|only| !only.contains(&key)) {
+                continue;
+            }
+            let mut outcome = Outcome::new(invocation.policy, Some(invocation.binding));
+            outcome.param = invocation.param.map(Param::display_name);
+            if self.invoke(&invocation, &mut outcome)? {
+                reinvocable.push(key);
+            }
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
+    /// Makes all mutations of one invocation, and says whether it may be made again.
+    fn invoke<'s: 'q, 'q>(
+        &mut self,
+        invocation: &Invocation<'s, 'q>,
+        outcome: &mut Outcome<'s>,
+    ) -> Result<bool, Halt> {
+        let Body::Mutating { mutations, reinvocation } = &invocation.policy.body else {
+            return Ok(false);
+        };
+        let request = invocation.question.request;
+        let matches = self.with_object(request, |object| invocation.conditions(object))?;
+        match matches {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(message) => {
+                outcome.fail(0, Cause::MutationError, message);
+                return Ok(false);
+            }
+        }
+        for (index, mutation) in mutations.iter().enumerate() {
+            outcome.evaluated += 1;
+            match self.mutate(invocation, mutation)? {
+                Ok(changed) => {
+                    self.dirty = true;
+                    outcome.changed |= changed;
+                }
+                Err(message) => outcome.fail(index, Cause::MutationError, message),
+            }
+        }
+        Ok(*reinvocation == ReinvocationPolicy::IfNeeded)
+    }
+
+    /// Makes one mutation. A failed `test` leaves the object as it is, and is no error.
+    fn mutate(
+        &mut self,
+        invocation: &Invocation<'_, '_>,
+        mutation: &Expression,
+    ) -> Result<Result<bool, String>, Halt> {
+        if let Err(reason) = &mutation.program {
+            return Ok(Err(reason.clone()));
+        }
+        let request = invocation.question.request;
+        let patch = self.with_object(request, |object| operations(invocation, mutation, object))?;
+        let patch = match patch {
+            Ok(patch) => patch,
+            Err(message) => return Ok(Err(message)),
+        };
+        let mut object = self.object.clone().unwrap_or_else(|| request.object.to_value());
+        match patch::apply(&mut object, &patch) {
+            Ok(()) => {}
+            Err(PatchError::Test { .. }) => return Ok(Ok(false)),
+            Err(error) => return Ok(Err(format!("JSON Patch: {error}"))),
+        }
+        check_object(&object)?;
+        let document = Document::from_value(&object);
+        let changed = self.with_object(request, |before| before != document.root());
+        if changed {
+            self.object = Some(object);
+        }
+        Ok(Ok(changed))
+    }
+
+    fn with_object<T>(&self, request: &Request<'_>, see: impl FnOnce(Node<'_>) -> T) -> T {
+        match &self.object {
+            Some(object) => see(Document::from_value(object).root()),
+            None => see(request.object),
+        }
+    }
+}
+
+/// The patch that a mutation's expression gives for this object.
+fn operations(
+    invocation: &Invocation<'_, '_>,
+    mutation: &Expression,
+    object: Node<'_>,
+) -> Result<Result<Patch, String>, Halt> {
+    let attributes = invocation.attributes(true);
+    let attributes =
+        attributes.as_ref().map_or(invocation.question.request.attributes, Document::root);
+    let namespace = invocation.namespace.map_or(Node::null(), NamespaceObject::whole);
+    let roots = invocation.roots(object, attributes, namespace);
+    let env = &invocation.policy.envs.full;
+    let mut runner = invocation.runner(env, roots.full(), POLICY_COST_MAX);
+    let value = match runner.run(mutation) {
+        Ok(value) => value,
+        Err(stop) => return Ok(Err(stop.message()?)),
+    };
+    let Value::List(list) = value else {
+        let message = "type mismatch: JSONPatchType.expression should evaluate to array";
+        return Ok(Err(message.to_owned()));
+    };
+    let operations: Result<Vec<Json>, String> = list.iter().map(operation).collect();
+    Ok(operations.and_then(|operations| {
+        serde_json::from_value(Json::Array(operations))
+            .map_err(|error| format!("JSON Patch: {error}"))
+    }))
+}
+
+/// One `JSONPatch{..}` as RFC 6902 has it.
+fn operation(value: Value<'_>) -> Result<Json, String> {
+    let Value::Struct(object) = value else {
+        let message =
+            "type mismatch: JSONPatchType.expression should evaluate to array of JSONPatch";
+        return Err(message.to_owned());
+    };
+    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
+    let mut operation = serde_json::Map::new();
+    operation.insert("op".to_owned(), text("op").into());
+    operation.insert("path".to_owned(), text("path").into());
+    let from = text("from");
+    if !from.is_empty() {
+        operation.insert("from".to_owned(), from.into());
+    }
+    if let Some(value) = object.get("value") {
+        check_types(value)?;
+        let value = value.to_json().map_err(|error| {
+            format!(
+                "JSONPath valueExpression evaluated to a type that could not marshal to JSON: {error}"
+            )
+        })?;
+        operation.insert("value".to_owned(), value);
+    }
+    Ok(Json::Object(operation))
+}
+
+/// The name of a type that an expression made says where it belongs: `Object.spec` is what `Object` has as `spec`.
+fn check_types(value: Value<'_>) -> Result<(), String> {
+    let Value::Struct(object) = value else { return Ok(()) };
+    object.fields.iter().try_for_each(|(field, value)| check_field(object, field, *value))
+}
+
+fn check_field(parent: Struct<'_>, field: &str, value: Value<'_>) -> Result<(), String> {
+    match value {
+        Value::Struct(child) => {
+            let expected = format!("{}.{field}", parent.name);
+            if child.name != expected {
+                return Err(format!(
+                    "type mismatch: unexpected type name \"{}\", expected \"{expected}\", which matches field name path from root Object type",
+                    child.name
+                ));
+            }
+            check_types(value)
+        }
+        Value::List(list) => list.iter().try_for_each(|value| check_field(parent, field, value)),
+        Value::Map(map) => map.iter().try_for_each(|(_, value)| check_field(parent, field, value)),
+        Value::Optional(Some(inner)) => check_field(parent, field, *inner),
+        _ => Ok(()),
+    }
+}
+
+/// What is left must still be an object with a kind.
+fn check_object(object: &Json) -> Result<(), Halt> {
+    let has = |field: &str| object.get(field).and_then(Json::as_str).is_some_and(|t| !t.is_empty());
+    match ["kind", "apiVersion"].into_iter().find(|field| !has(field)) {
+        None => Ok(()),
+        Some(field) => {
+            let name = if field == "kind" { "Kind" } else { field };
+            Err(Halt::Broken(format!("Object '{name}' is missing in '{object}'")))
+        }
+    }
+}

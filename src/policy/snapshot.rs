@@ -1,0 +1,353 @@
+//! The snapshot: all policies, bindings, params and namespaces, compiled and immutable. It is swapped whole and read
+//! without locks.
+//!
+//! # Guarantees
+//! - Building never fails: a broken policy is in it with its diagnostics, and every other policy works.
+//! - A request costs what the policies that match it cost, however many exist.
+//! - A policy that did not change is taken over from the previous snapshot, not compiled again.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::cel::Version;
+use crate::policy::api::{
+    MatchResources, NamedRule, PolicyBindingSpec, PolicyDiagnostic, PolicyKind, ValidationAction,
+};
+use crate::policy::compile::Policy;
+use crate::policy::definitions::{Definitions, Named, Origin};
+use crate::policy::facts::NamespaceObject;
+use crate::policy::matching::{Equivalents, Index, Matcher, equivalents_of, is_excluded};
+use crate::policy::params::{ParamSource, Params};
+use crate::policy::request::Request;
+
+/// The compiled set of everything that decisions depend on.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// By name.
+    validating: Set,
+    /// By priority, then name.
+    mutating: Set,
+    /// Bindings that name no policy there is.
+    orphans: Vec<Binding>,
+    pub(in crate::policy) params: Params,
+    namespaces: HashMap<String, NamespaceObject>,
+    pub(in crate::policy) equivalents: Equivalents,
+}
+
+/// Policies in the order in which they are asked.
+#[derive(Debug, Default)]
+struct Set {
+    policies: Vec<Bound>,
+    index: Index,
+}
+
+/// A policy with its bindings.
+#[derive(Debug)]
+pub struct Bound {
+    /// The policy.
+    pub policy: Arc<Policy>,
+    /// Where it applies, by name; first the policy's own, if it binds itself.
+    pub bindings: Vec<Binding>,
+    /// The hash of what was written.
+    pub digest: [u8; 32],
+    rules: Vec<NamedRule>,
+}
+
+/// Where and with which params a policy applies, and what it does.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// Its name; none if the policy binds itself.
+    pub name: Option<String>,
+    /// The policy that it names.
+    pub policy_name: String,
+    /// Whose API it was written in.
+    pub origin: Origin,
+    /// `metadata.generation`, if it came from a cluster.
+    pub generation: Option<i64>,
+    /// What happens to a request that fails.
+    pub actions: Vec<ValidationAction>,
+    /// What is wrong with it.
+    pub diagnostics: Vec<PolicyDiagnostic>,
+    pub(in crate::policy) matcher: Option<Matcher>,
+    pub(in crate::policy) params: Option<ParamSource>,
+    kind: Option<PolicyKind>,
+    /// Absent where the policy's own say.
+    own_actions: bool,
+}
+
+/// Whether a request is to be changed or judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Mutating policies.
+    Mutate,
+    /// Validating policies.
+    Validate,
+}
+
+impl Snapshot {
+    /// Compiles definitions. What did not change since `previous` is taken from there.
+    pub fn build(
+        definitions: Definitions,
+        version: Version,
+        previous: Option<&Snapshot>,
+    ) -> Snapshot {
+        let mut bindings: Vec<Binding> = definitions.bindings.iter().map(Binding::new).collect();
+        bindings.sort_by(|a, b| a.name.cmp(&b.name));
+        let reuse = |kind: PolicyKind, origin: Origin, name: &str, digest: &[u8; 32]| {
+            let set = previous?.set(kind.phase());
+            let same = |bound: &&Bound| {
+                bound.digest == *digest
+                    && bound.policy.origin == origin
+                    && bound.policy.name == name
+            };
+            set.policies.iter().find(same).map(|bound| Arc::clone(&bound.policy))
+        };
+        let mut validating = Vec::with_capacity(definitions.validating.len());
+        for written in &definitions.validating {
+            let digest = digest(&written.spec, written.generation, version);
+            let policy =
+                reuse(PolicyKind::ValidatingPolicy, written.origin, &written.name, &digest)
+                    .unwrap_or_else(|| Arc::new(Policy::validating(written, version)));
+            let spec = &written.spec;
+            let own = spec.validation_actions.as_ref().map(|actions| {
+                let params = spec.param_ref.as_ref();
+                let params = params.map(|params| ParamSource::new(params, written.origin));
+                Binding::own(written, actions.clone(), params)
+            });
+            let actions = spec.validation_actions.as_deref();
+            let bindings = take_bindings(&mut bindings, &policy, own, actions);
+            let rules = spec.match_constraints.resource_rules.clone();
+            validating.push(Bound { policy, bindings, digest, rules });
+        }
+        let mut mutating = Vec::with_capacity(definitions.mutating.len());
+        for written in &definitions.mutating {
+            let digest = digest(&written.spec, written.generation, version);
+            let policy = reuse(PolicyKind::MutatingPolicy, written.origin, &written.name, &digest)
+                .unwrap_or_else(|| Arc::new(Policy::mutating(written, version)));
+            let spec = &written.spec;
+            let own = spec.self_binding.then(|| {
+                let params = spec.param_ref.as_ref();
+                let params = params.map(|params| ParamSource::new(params, written.origin));
+                Binding::own(written, Vec::new(), params)
+            });
+            let bindings = take_bindings(&mut bindings, &policy, own, None);
+            let rules = spec.match_constraints.resource_rules.clone();
+            mutating.push(Bound { policy, bindings, digest, rules });
+        }
+        let named = |bound: &Bound| (bound.policy.name.clone(), bound.policy.origin);
+        validating.sort_by_key(named);
+        mutating.sort_by_key(|bound| (bound.policy.priority, named(bound)));
+        let taken = |binding: &&Binding| {
+            let names = |bound: &Bound| binding.names(&bound.policy);
+            !validating.iter().any(names) && !mutating.iter().any(names)
+        };
+        let orphans = bindings.iter().filter(taken).cloned().collect();
+        Snapshot {
+            validating: Set::new(validating),
+            mutating: Set::new(mutating),
+            orphans,
+            params: Params::new(definitions.params, &definitions.param_kinds),
+            namespaces: namespaces(&definitions.namespaces),
+            equivalents: definitions.equivalents,
+        }
+    }
+
+    /// The bound policies that can match the request, in the order in which they are asked. Nothing is asked about what
+    /// no policy may see.
+    pub fn matching<'s>(
+        &'s self,
+        phase: Phase,
+        request: &Request<'_>,
+    ) -> impl Iterator<Item = &'s Bound> + use<'s> {
+        let set = self.set(phase);
+        let equivalents = equivalents_of(request, &self.equivalents).map(|(resource, _)| resource);
+        let resources = std::iter::once(request.resource).chain(equivalents);
+        let candidates = (!is_excluded(request.resource)).then(|| set.index.candidates(resources));
+        candidates.into_iter().flatten().filter_map(|place| set.policies.get(place as usize))
+    }
+
+    /// Every policy, with its bindings: first those that mutate, each kind in its order.
+    pub fn policies(&self) -> impl Iterator<Item = &Bound> {
+        self.mutating.policies.iter().chain(&self.validating.policies)
+    }
+
+    /// The bindings that name no policy there is.
+    pub fn orphans(&self) -> &[Binding] {
+        &self.orphans
+    }
+
+    /// The Namespace of this name, if it is known.
+    pub fn namespace(&self, name: &str) -> Option<&NamespaceObject> {
+        self.namespaces.get(name)
+    }
+
+    /// The resource rules of all policies of a phase that are bound at all, without repetition: what a webhook has to be
+    /// called for.
+    pub fn rules(&self, phase: Phase, origin: Origin) -> Vec<NamedRule> {
+        let mut rules: Vec<NamedRule> = Vec::new();
+        let bound = self.set(phase).policies.iter();
+        for rule in bound
+            .filter(|bound| bound.policy.origin == origin && !bound.bindings.is_empty())
+            .flat_map(|bound| &bound.rules)
+        {
+            // Names are left to our own matching: a webhook rule has none.
+            let rule = NamedRule { resource_names: Vec::new(), ..rule.clone() };
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
+        rules
+    }
+
+    /// The hash of all policies and bindings: the same for the same answers to the same requests, params aside.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        for bound in self.policies() {
+            hasher.update(bound.digest);
+            hasher.update(bound.policy.name.as_bytes());
+            for binding in &bound.bindings {
+                hasher.update(format!("{binding:?}").as_bytes());
+            }
+        }
+        hasher.finalize().into()
+    }
+
+    fn set(&self, phase: Phase) -> &Set {
+        match phase {
+            Phase::Mutate => &self.mutating,
+            Phase::Validate => &self.validating,
+        }
+    }
+}
+
+impl PolicyKind {
+    /// When policies of this kind are asked.
+    pub fn phase(self) -> Phase {
+        match self {
+            PolicyKind::ValidatingPolicy => Phase::Validate,
+            PolicyKind::MutatingPolicy => Phase::Mutate,
+        }
+    }
+}
+
+impl Set {
+    /// Policies without a binding keep their place: they are in the snapshot, and the index does not find them.
+    fn new(policies: Vec<Bound>) -> Set {
+        let index = Index::new(
+            policies
+                .iter()
+                .map(|bound| (!bound.bindings.is_empty()).then_some(&bound.policy.matcher)),
+        );
+        Set { policies, index }
+    }
+}
+
+impl Binding {
+    fn new(binding: &Named<PolicyBindingSpec>) -> Binding {
+        let spec = &binding.spec;
+        let matcher = spec.match_resources.as_ref().map(Matcher::new);
+        let params = spec.param_ref.as_ref();
+        let params = params.map(|params| ParamSource::new(params, binding.origin));
+        let mut made = Binding {
+            name: Some(binding.name.clone()),
+            policy_name: spec.policy_name.clone(),
+            origin: binding.origin,
+            generation: binding.generation,
+            actions: spec.validation_actions.clone().unwrap_or_default(),
+            diagnostics: Vec::new(),
+            matcher,
+            params,
+            kind: spec.policy_kind,
+            own_actions: spec.validation_actions.is_some(),
+        };
+        made.check(spec.match_resources.as_ref());
+        made
+    }
+
+    /// The binding that a policy is to itself.
+    fn own<S>(
+        policy: &Named<S>,
+        actions: Vec<ValidationAction>,
+        params: Option<ParamSource>,
+    ) -> Binding {
+        let mut made = Binding {
+            name: None,
+            policy_name: policy.name.clone(),
+            origin: policy.origin,
+            generation: policy.generation,
+            actions,
+            diagnostics: Vec::new(),
+            matcher: None,
+            params,
+            kind: None,
+            own_actions: true,
+        };
+        made.check(None);
+        made
+    }
+
+    fn check(&mut self, resources: Option<&MatchResources>) {
+        let mut complain = |field: &str, message: String| {
+            let field = field.to_owned();
+            self.diagnostics.push(PolicyDiagnostic { field, message, excerpt: None });
+        };
+        let selectors = resources.map(Matcher::new);
+        for (field, error) in selectors.iter().flat_map(Matcher::errors) {
+            complain(&format!("spec.matchResources.{field}"), error.to_string());
+        }
+        if let Some(error) = self.params.as_ref().and_then(ParamSource::error) {
+            complain("spec.paramRef", error.to_string());
+        }
+        if self.params.as_ref().is_some_and(|params| !params.says_missing()) {
+            complain("spec.paramRef.parameterNotFoundAction", "is missing".into());
+        }
+        let says = |action| self.actions.contains(&action);
+        if says(ValidationAction::Deny) && says(ValidationAction::Warn) {
+            complain("spec.validationActions", "must not contain both Deny and Warn".into());
+        }
+    }
+
+    /// Whether it names this policy.
+    pub fn names(&self, policy: &Policy) -> bool {
+        self.policy_name == policy.name
+            && self.origin == policy.origin
+            && self.kind.is_none_or(|kind| kind == policy.kind)
+    }
+}
+
+/// The policy's own binding and those that name it.
+fn take_bindings(
+    bindings: &mut [Binding],
+    policy: &Policy,
+    own: Option<Binding>,
+    actions: Option<&[ValidationAction]>,
+) -> Vec<Binding> {
+    let mut taken: Vec<Binding> = own.into_iter().collect();
+    for binding in bindings.iter().filter(|binding| binding.names(policy)) {
+        let mut binding = binding.clone();
+        if !binding.own_actions && policy.kind == PolicyKind::ValidatingPolicy {
+            binding.actions =
+                actions.map_or_else(|| vec![ValidationAction::Deny], <[ValidationAction]>::to_vec);
+        }
+        taken.push(binding);
+    }
+    taken
+}
+
+fn digest(spec: &impl Serialize, generation: Option<i64>, version: Version) -> [u8; 32] {
+    let mut hasher = Sha256::new();
+    hasher.update(format!("{version} {generation:?} "));
+    hasher.update(serde_json::to_vec(spec).unwrap_or_default());
+    hasher.finalize().into()
+}
+
+fn namespaces(documents: &[Arc<crate::json::Document>]) -> HashMap<String, NamespaceObject> {
+    let named = |document: &Arc<crate::json::Document>| {
+        let name = document.root().get("metadata")?.get("name")?.as_str()?.to_owned();
+        Some((name, NamespaceObject::new(document)))
+    };
+    documents.iter().filter_map(named).collect()
+}

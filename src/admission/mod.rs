@@ -1,0 +1,48 @@
+//! Admission: a review in, a decision out. Everything that decides comes through [`review`]: the webhook, the audit of
+//! what exists, and the command line.
+//!
+//! # Flow
+//! [`wire::parse`] (bytes to [`wire::Review`]) -> [`review`] (match, evaluate, decide) -> [`wire::response`] (bytes). Where
+//! evaluation needs a fact that nobody gathered, [`review`] answers with a [`Need`]; [`gather`] fetches and asks again.
+//!
+//! # Guarantees
+//! - [`review`] is pure and synchronous: the same request, snapshot and facts give the same decision.
+//! - An error is a failure that `failurePolicy` decides about, and never a policy that was not asked.
+
+mod decision;
+mod gather;
+pub mod wire;
+
+pub use crate::policy::facts::{Facts, NamespaceObject, Need};
+pub use crate::policy::snapshot::{Phase, Snapshot};
+pub use decision::{Decision, Status, native_message};
+pub use gather::{ROUNDS_MAX, gather};
+
+use crate::cel::Arena;
+use crate::policy::Request;
+use crate::policy::evaluate::validate;
+use crate::policy::invocation::{Halt, Question};
+use crate::policy::mutate::mutate;
+
+/// Asks every policy of a phase that matches the request, and decides.
+///
+/// # Errors
+/// When a fact is missing: add it to `facts` and ask again.
+pub fn review<'s>(
+    phase: Phase,
+    request: &Request<'_>,
+    snapshot: &'s Snapshot,
+    facts: &Facts,
+    arena: &Arena,
+) -> Result<Decision<'s>, Need> {
+    let question = Question { request, snapshot, facts, arena };
+    let decision = match phase {
+        Phase::Mutate => mutate(question).map(|mutated| Decision::of_mutations(request, mutated)),
+        Phase::Validate => validate(question).map(Decision::of_validations),
+    };
+    decision.or_else(|halt| match halt {
+        Halt::Need(need) => Err(need),
+        Halt::NamespaceMissing(name) => Ok(Decision::namespace_missing(&name)),
+        Halt::Broken(message) => Ok(Decision::internal_error(&message)),
+    })
+}

@@ -2,6 +2,7 @@
 
 pub mod admission;
 pub mod cel;
+pub mod cli;
 pub mod json;
 pub mod ledger;
 pub mod policy;

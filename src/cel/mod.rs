@@ -40,6 +40,7 @@ mod version;
 
 pub use crate::cel::answers::{Answer, Answers, Check, CheckTarget, NoAnswers};
 pub use crate::cel::cost::EXPRESSION_COST_MAX;
+pub(crate) use crate::cel::diagnostic::nearest;
 pub use crate::cel::diagnostic::{CompileError, Diagnostic, Span, Stage};
 pub use crate::cel::env::Env;
 pub use crate::cel::library::{Function, LIBRARIES, Library, Overload};

@@ -1,6 +1,7 @@
 //! Instants and lengths of time: their texts, their limits, and the calendar. Nothing here reads a
 //! clock.
 
+use std::cmp::Ordering;
 use std::fmt;
 
 use jiff::tz::TimeZone;
@@ -12,11 +13,40 @@ const SECONDS_MAX: i64 = 253_402_300_799;
 
 const DAY: i64 = 86_400;
 
-/// An instant between the years 1 and 9999, to the nanosecond.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+/// An instant between the years 1 and 9999, to the nanosecond. It remembers the offset that it was
+/// written with, which only its text shows.
+#[derive(Clone, Copy, Debug)]
 pub struct Timestamp {
     seconds: i64,
     nanos: u32,
+    /// Seconds east of UTC.
+    offset: i32,
+}
+
+impl Timestamp {
+    fn key(self) -> (i64, u32) {
+        (self.seconds, self.nanos)
+    }
+}
+
+impl PartialEq for Timestamp {
+    fn eq(&self, other: &Timestamp) -> bool {
+        self.key() == other.key()
+    }
+}
+
+impl Eq for Timestamp {}
+
+impl PartialOrd for Timestamp {
+    fn partial_cmp(&self, other: &Timestamp) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Timestamp {
+    fn cmp(&self, other: &Timestamp) -> Ordering {
+        self.key().cmp(&other.key())
+    }
 }
 
 /// A length of time in nanoseconds: up to about 292 years, as Go has it.
@@ -45,7 +75,7 @@ impl Timestamp {
     /// Seconds and nanoseconds since 1970, if that lies within the limits.
     pub fn new(seconds: i64, nanos: u32) -> Option<Timestamp> {
         let valid = (SECONDS_MIN..=SECONDS_MAX).contains(&seconds) && nanos < 1_000_000_000;
-        valid.then_some(Timestamp { seconds, nanos })
+        valid.then_some(Timestamp { seconds, nanos, offset: 0 })
     }
 
     /// Seconds since 1970, the fraction cut off.
@@ -79,7 +109,8 @@ impl Timestamp {
             return None;
         }
         let days = days_from_civil(year, month, day);
-        Timestamp::new(days * DAY + hour * 3600 + minute * 60 + second - offset, nanos)
+        let seconds = days * DAY + hour * 3600 + minute * 60 + second - offset;
+        Some(Timestamp { offset: offset as i32, ..Timestamp::new(seconds, nanos)? })
     }
 
     /// The instant after a length of time.
@@ -87,7 +118,7 @@ impl Timestamp {
         let nanos = i128::from(self.seconds) * 1_000_000_000
             + i128::from(self.nanos)
             + i128::from(length.0);
-        Timestamp::of_nanos(nanos)
+        Some(Timestamp { offset: self.offset, ..Timestamp::of_nanos(nanos)? })
     }
 
     fn of_nanos(nanos: i128) -> Option<Timestamp> {
@@ -101,6 +132,11 @@ impl Timestamp {
             + i128::from(self.nanos)
             - i128::from(other.nanos);
         i64::try_from(nanos).ok().map(Duration)
+    }
+
+    /// RFC 3339 in UTC.
+    pub fn utc_text(self) -> String {
+        Timestamp { offset: 0, ..self }.to_string()
     }
 
     /// What calendar and clock show in UTC.
@@ -142,16 +178,21 @@ impl Timestamp {
     }
 }
 
-/// RFC 3339 in UTC, with as many digits as the fraction needs.
+/// RFC 3339 with the offset that it was written with, and as many digits as the fraction needs.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Civil { year, month, day, hour, minute, second, .. } = self.utc();
+        let Civil { year, month, day, hour, minute, second, .. } =
+            self.at_offset(i64::from(self.offset));
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")?;
         if self.nanos != 0 {
             let digits = format!("{:09}", self.nanos);
             write!(f, ".{}", digits.trim_end_matches('0'))?;
         }
-        f.write_str("Z")
+        if self.offset == 0 {
+            return f.write_str("Z");
+        }
+        let (sign, minutes) = (if self.offset < 0 { '-' } else { '+' }, self.offset.abs() / 60);
+        write!(f, "{sign}{:02}:{:02}", minutes / 60, minutes % 60)
     }
 }
 
@@ -315,7 +356,7 @@ mod tests {
     fn instants_are_read_and_written() {
         for (text, expect) in [
             ("2009-02-13T23:31:30Z", Some("2009-02-13T23:31:30Z")),
-            ("2009-02-13T23:31:30.250+01:00", Some("2009-02-13T22:31:30.25Z")),
+            ("2009-02-13T23:31:30.250+01:00", Some("2009-02-13T23:31:30.25+01:00")),
             ("0001-01-01T00:00:00Z", Some("0001-01-01T00:00:00Z")),
             ("9999-12-31T23:59:59.999999999Z", Some("9999-12-31T23:59:59.999999999Z")),
             ("0001-01-01T00:00:00+01:00", None),

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+
 use crate::cel::value::{List, Map, Value};
 use crate::json::{Kind, Node};
 
@@ -47,7 +50,7 @@ impl<'a> Value<'a> {
                 serde_json::Number::from_f64(value).map(Json::Number).ok_or_else(not_json)?
             }
             Value::String(text) => Json::from(text),
-            Value::Bytes(octets) => Json::from(base64(octets)),
+            Value::Bytes(octets) => Json::from(BASE64.encode(octets)),
             Value::List(list) => {
                 Json::Array(list.iter().map(Value::to_json).collect::<Result<_, _>>()?)
             }
@@ -57,7 +60,7 @@ impl<'a> Value<'a> {
                 };
                 Json::Object(map.iter().map(entry).collect::<Result<_, NotJson>>()?)
             }
-            Value::Timestamp(instant) => Json::from(instant.to_string()),
+            Value::Timestamp(instant) => Json::from(instant.utc_text()),
             Value::Duration(length) => Json::from(length.to_string()),
             Value::Optional(Some(inner)) => inner.to_json()?,
             Value::Optional(None) => Json::Null,
@@ -79,20 +82,4 @@ impl<'a> Value<'a> {
             _ => None,
         }
     }
-}
-
-/// RFC 4648 base64 with padding.
-pub(crate) fn base64(octets: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(octets.len().div_ceil(3) * 4);
-    for chunk in octets.chunks(3) {
-        let octet = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = octet(0) << 16 | octet(1) << 8 | octet(2);
-        for place in 0..4 {
-            let index = (bits >> (18 - 6 * place)) & 63;
-            let letter = ALPHABET.get(index as usize).copied().unwrap_or(b'=');
-            out.push(if place > chunk.len() { '=' } else { char::from(letter) });
-        }
-    }
-    out
 }

@@ -17,7 +17,6 @@ pub(crate) use crate::cel::value::arena::{Exhausted, Text};
 pub(crate) use crate::cel::value::compare::{compare, equal};
 pub(crate) use crate::cel::value::constant::Constant;
 pub use crate::cel::value::json::NotJson;
-pub(crate) use crate::cel::value::json::base64;
 pub use crate::cel::value::list::List;
 pub use crate::cel::value::map::Map;
 pub use crate::cel::value::show::Literal;

@@ -1,0 +1,95 @@
+//! Values as JSON that keeps their types: `{"int": "5"}`, `{"list": [..]}`. Programs that compare engines read it.
+
+use serde_json::{Value as Json, json};
+
+use crate::cel::{Duration, Map, Value};
+
+/// The value with its type.
+pub fn tagged(value: Value<'_>) -> Json {
+    match value {
+        Value::Null => json!({"null": null}),
+        Value::Bool(value) => json!({"bool": value}),
+        Value::Int(value) => json!({"int": value.to_string()}),
+        Value::Uint(value) => json!({"uint": value.to_string()}),
+        Value::Double(value) if value.is_finite() => json!({"double": value}),
+        Value::Double(value) => json!({"double": not_finite(value)}),
+        Value::String(text) => json!({"string": text}),
+        Value::Bytes(_) => json!({"bytes": value.to_json().unwrap_or_default()}),
+        Value::List(list) => json!({"list": list.iter().map(tagged).collect::<Vec<_>>()}),
+        Value::Map(map) => json!({"map": entries(map)}),
+        Value::Timestamp(instant) => json!({"timestamp": instant.utc_text()}),
+        Value::Duration(length) => json!({"duration": go_text(length)}),
+        Value::Type(name) => json!({"type": name}),
+        Value::Optional(None) => json!({"optional": null}),
+        Value::Optional(Some(inner)) => json!({"optional": tagged(*inner)}),
+        other => json!({"opaque": other.type_name(), "string": other.to_string()}),
+    }
+}
+
+/// The entries in the order of their keys' text, because maps have none.
+fn entries(map: Map<'_>) -> Vec<[Json; 2]> {
+    let mut entries: Vec<[Json; 2]> =
+        map.iter().map(|(key, value)| [tagged(key), tagged(value)]).collect();
+    entries.sort_by_key(|[key, _]| key.to_string());
+    entries
+}
+
+fn not_finite(value: f64) -> &'static str {
+    match value {
+        _ if value.is_nan() => "NaN",
+        _ if value > 0.0 => "+Inf",
+        _ => "-Inf",
+    }
+}
+
+/// A length of time as Go writes it: `1h30m0s`, `1.5ms`.
+fn go_text(length: Duration) -> String {
+    let nanos = length.0.unsigned_abs();
+    let sign = if length.0 < 0 { "-" } else { "" };
+    if nanos == 0 {
+        return "0s".to_owned();
+    }
+    for (unit, size) in [("ns", 1), ("\u{b5}s", 1_000), ("ms", 1_000_000)] {
+        if nanos < size * 1_000 {
+            return format!("{sign}{}{unit}", decimal(nanos, size));
+        }
+    }
+    let seconds = decimal(nanos % 60_000_000_000, 1_000_000_000);
+    let minutes = nanos / 60_000_000_000;
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{sign}{seconds}s"),
+        (0, minutes) => format!("{sign}{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{sign}{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+/// How many times `size` goes into `amount`, with as many decimals as it takes.
+fn decimal(amount: u64, size: u64) -> String {
+    let (whole, rest) = (amount / size, amount % size);
+    if rest == 0 {
+        return whole.to_string();
+    }
+    let digits = size.ilog10() as usize;
+    let rest = format!("{rest:0digits$}");
+    format!("{whole}.{}", rest.trim_end_matches('0'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_written_as_go_writes_them() {
+        for (nanos, expect) in [
+            (0, "0s"),
+            (1, "1ns"),
+            (1_500, "1.5\u{b5}s"),
+            (-2_000_000, "-2ms"),
+            (90_000_000_000, "1m30s"),
+            (3_600_000_000_000, "1h0m0s"),
+            (1_500_000_000, "1.5s"),
+        ] {
+            assert_eq!(go_text(Duration(nanos)), expect);
+        }
+    }
+}

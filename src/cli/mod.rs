@@ -1,0 +1,96 @@
+//! The command line: arguments and files in, text and exit codes out. It wires everything together, and is the only
+//! room that reads arguments and the environment.
+
+pub mod eval;
+mod functions;
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Decides what may enter a Kubernetes cluster, by policies in CEL.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, max_term_width = 100)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Eval(eval::EvalArgs),
+    Functions(functions::FunctionsArgs),
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// Nothing to complain of.
+    Ok,
+    /// It did its work, and what it looked at is not in order: a denied review, a policy that does not compile.
+    Findings,
+    /// It could not do its work: bad arguments, unreadable files.
+    Usage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> ExitCode {
+        ExitCode::from(match exit {
+            Exit::Ok => 0,
+            Exit::Findings => 1,
+            Exit::Usage => 2,
+        })
+    }
+}
+
+/// Why a command could not do its work.
+#[derive(Debug)]
+pub struct Failure(String);
+
+impl Failure {
+    /// What went wrong, in words.
+    pub fn new(message: impl fmt::Display) -> Failure {
+        Failure(message.to_string())
+    }
+
+    /// What went wrong with a file.
+    pub fn file(path: &Path, why: &dyn fmt::Display) -> Failure {
+        Failure(format!("{}: {why}", path.display()))
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Failure {
+        Failure::new(error)
+    }
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ended = match &arguments.command {
+        Command::Eval(args) => eval::run(args),
+        Command::Functions(args) => functions::run(args),
+    };
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            Exit::Usage.into()
+        }
+    }
+}
+
+/// A YAML or JSON document as JSON, read as `kubectl` reads it.
+fn yaml(text: &str) -> Result<serde_json::Value, serde_saphyr::Error> {
+    serde_saphyr::from_str_with_options(text, serde_saphyr::options! { legacy_octal_numbers: true })
+}

@@ -2,7 +2,7 @@
 
 use serde_json::{Value as Json, json};
 
-use crate::cel::{Duration, Map, Value};
+use crate::cel::{Duration, Map, Struct, Value};
 
 /// The value with its type.
 pub fn tagged(value: Value<'_>) -> Json {
@@ -16,7 +16,10 @@ pub fn tagged(value: Value<'_>) -> Json {
         Value::String(text) => json!({"string": text}),
         Value::Bytes(_) => json!({"bytes": value.to_json().unwrap_or_default()}),
         Value::List(list) => json!({"list": list.iter().map(tagged).collect::<Vec<_>>()}),
+        // An empty map is `null`, as Go writes a slice that was never made.
+        Value::Map(map) if map.is_empty() => json!({"map": null}),
         Value::Map(map) => json!({"map": entries(map)}),
+        Value::Struct(object) => json!({"opaque": object.name, "string": struct_text(object)}),
         Value::Timestamp(instant) => json!({"timestamp": instant.utc_text()}),
         Value::Duration(length) => json!({"duration": go_text(length)}),
         Value::Type(name) => json!({"type": name}),
@@ -32,6 +35,58 @@ fn entries(map: Map<'_>) -> Vec<[Json; 2]> {
         map.iter().map(|(key, value)| [tagged(key), tagged(value)]).collect();
     entries.sort_by_key(|[key, _]| key.to_string());
     entries
+}
+
+/// An object that an expression made, as Go prints it.
+fn struct_text(object: Struct<'_>) -> String {
+    if object.name != "JSONPatch" {
+        return native_text(Value::Struct(object));
+    }
+    let field = |name| object.get(name).map(|value| value_text(value)).unwrap_or_default();
+    let value = object.get("value").map_or_else(|| "<nil>".to_owned(), value_text);
+    format!("&{{{} {} {} {value}}}", field("op"), field("from"), field("path"))
+}
+
+/// A value as cel-go prints it.
+fn value_text(value: Value<'_>) -> String {
+    match value {
+        Value::List(list) => {
+            let items: Vec<_> = list.iter().map(value_text).collect();
+            format!("[{}]", items.join(", "))
+        }
+        Value::Map(map) => {
+            let entry = |(key, value)| format!("{}: {}", value_text(key), value_text(value));
+            let entries: Vec<_> = map.iter().map(entry).collect();
+            format!("{{{}}}", entries.join(", "))
+        }
+        Value::Struct(object) => struct_text(object),
+        other => other.to_string(),
+    }
+}
+
+/// A value as Go prints the maps and slices it is made of.
+fn native_text(value: Value<'_>) -> String {
+    let sorted = |mut entries: Vec<(String, String)>| {
+        entries.sort();
+        let entries: Vec<_> = entries.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+        format!("map[{}]", entries.join(" "))
+    };
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::List(list) => {
+            let items: Vec<_> = list.iter().map(native_text).collect();
+            format!("[{}]", items.join(" "))
+        }
+        Value::Map(map) => {
+            sorted(map.iter().map(|(key, value)| (native_text(key), native_text(value))).collect())
+        }
+        Value::Struct(object) => {
+            let field =
+                |(name, value): &(&str, Value<'_>)| ((*name).to_owned(), native_text(*value));
+            sorted(object.fields.iter().map(field).collect())
+        }
+        other => other.to_string(),
+    }
 }
 
 fn not_finite(value: f64) -> &'static str {

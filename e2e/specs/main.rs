@@ -9,11 +9,49 @@
     reason = "a test fails by panicking"
 )]
 
+mod engine;
 mod example;
 
+use crate::engine::Answer;
 use crate::example::{Example, Expected, examples, merged};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+
+#[test]
+fn every_example_gets_the_answer_its_page_says() {
+    let (mut wrong, mut count) = (Vec::new(), 0);
+    for folder in folders() {
+        for example in spec(&folder) {
+            count += 1;
+            let snapshot = engine::snapshot(&folder, &example);
+            let review = example.review();
+            let answer = engine::ask(&snapshot, &review);
+            if let Err(problem) = check(&example, &review["request"]["object"], &answer) {
+                let place = folder.file_name().unwrap().display();
+                wrong.push(format!(
+                    "{place}/spec.md:{}: {}: {problem}",
+                    example.line, example.title
+                ));
+            }
+        }
+    }
+    println!("{count} examples");
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+#[test]
+fn a_mutation_changes_nothing_the_second_time() {
+    for folder in folders() {
+        for example in spec(&folder) {
+            let snapshot = engine::snapshot(&folder, &example);
+            let mut review = example.review();
+            let Some(changed) = engine::ask(&snapshot, &review).object else { continue };
+            review["request"]["object"] = changed;
+            let again = engine::ask(&snapshot, &review).object;
+            assert_eq!(again, None, "{}: {}", folder.display(), example.title);
+        }
+    }
+}
 
 #[test]
 fn every_policy_has_a_spec_that_can_be_read() {
@@ -95,4 +133,19 @@ fn spec(folder: &Path) -> Vec<Example> {
     let file = folder.join("spec.md");
     let text = std::fs::read_to_string(&file).unwrap_or_else(|e| panic!("{}: {e}", file.display()));
     examples(&text).unwrap_or_else(|e| panic!("{}: {e}", file.display()))
+}
+
+/// Whether the answer is what the example says.
+fn check(example: &Example, object: &Value, answer: &Answer) -> Result<(), String> {
+    let is = match example.expected.as_ref().unwrap() {
+        Expected::Allow => answer.allowed && answer.warnings.is_empty() && answer.object.is_none(),
+        Expected::Deny(message) => !answer.allowed && answer.failures.first() == Some(message),
+        Expected::Warn(message) => {
+            answer.allowed && matches!(&answer.warnings[..], [one] if one.ends_with(message))
+        }
+        Expected::Patch(fragment) => {
+            answer.allowed && answer.object.as_ref() == Some(&merged(object, fragment))
+        }
+    };
+    if is { Ok(()) } else { Err(format!("expected {:?}, got {answer:?}", example.expected)) }
 }

@@ -1,8 +1,14 @@
 //! The command line: arguments and files in, text and exit codes out. It wires everything together, and is the only
 //! room that reads arguments and the environment.
 
+mod check;
+mod crds;
+mod diagnostics;
 pub mod eval;
+mod files;
 mod functions;
+mod ledger;
+mod review;
 
 use std::fmt;
 use std::io;
@@ -21,8 +27,13 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Review(review::ReviewArgs),
+    Check(check::CheckArgs),
     Eval(eval::EvalArgs),
     Functions(functions::FunctionsArgs),
+    /// Prints the CustomResourceDefinitions, to be applied
+    Crds,
+    Ledger(ledger::LedgerArgs),
 }
 
 /// How a command ended.
@@ -78,6 +89,10 @@ impl From<io::Error> for Failure {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match &arguments.command {
+        Command::Review(args) => review::run(args),
+        Command::Check(args) => check::run(args),
+        Command::Crds => crds::run(),
+        Command::Ledger(args) => ledger::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Functions(args) => functions::run(args),
     };

@@ -29,8 +29,10 @@ const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(1);
 /// How long to wait after a failed write. The queue goes on filling.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-const RECORDS_FILE: &str = "records.jsonl";
-const CHECKPOINT_FILE: &str = "checkpoint";
+/// The file of the records, one JSON line each.
+pub const RECORDS_FILE: &str = "records.jsonl";
+/// The file of the newest checkpoint.
+pub const CHECKPOINT_FILE: &str = "checkpoint";
 
 /// An open ledger. Dropping it writes what waits.
 #[derive(Debug)]

@@ -161,7 +161,40 @@ impl<'a> Node<'a> {
 
     /// Compact JSON.
     pub fn text(self) -> String {
-        self.to_string()
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write(&mut text);
+        text
+    }
+
+    /// Writes compact JSON.
+    pub fn write(self, out: &mut impl fmt::Write) -> fmt::Result {
+        match self.kind() {
+            Kind::Null => out.write_str("null"),
+            Kind::Bool(value) => out.write_str(if value { "true" } else { "false" }),
+            Kind::Int(value) => write!(out, "{value}"),
+            // The shortest text that reads as the same double; it keeps `1.0` apart from `1`.
+            Kind::Double(value) => write!(out, "{value:?}"),
+            Kind::String(value) => write_string(out, value),
+            Kind::Array(array) => {
+                out.write_str("[")?;
+                for (position, node) in array.iter().enumerate() {
+                    out.write_str(if position == 0 { "" } else { "," })?;
+                    node.write(out)?;
+                }
+                out.write_str("]")
+            }
+            Kind::Object(object) => {
+                out.write_str("{")?;
+                for (position, (key, node)) in object.iter().enumerate() {
+                    out.write_str(if position == 0 { "" } else { "," })?;
+                    write_string(out, key)?;
+                    out.write_str(":")?;
+                    node.write(out)?;
+                }
+                out.write_str("}")
+            }
+        }
     }
 }
 
@@ -281,56 +314,31 @@ impl PartialEq for Object<'_> {
 /// Compact JSON.
 impl fmt::Display for Node<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.kind() {
-            Kind::Null => f.write_str("null"),
-            Kind::Bool(value) => f.write_str(if value { "true" } else { "false" }),
-            Kind::Int(value) => write!(f, "{value}"),
-            // The shortest text that reads as the same double; it keeps `1.0` apart from `1`.
-            Kind::Double(value) => write!(f, "{value:?}"),
-            Kind::String(value) => write_string(f, value),
-            Kind::Array(array) => {
-                f.write_str("[")?;
-                for (position, node) in array.iter().enumerate() {
-                    f.write_str(if position == 0 { "" } else { "," })?;
-                    node.fmt(f)?;
-                }
-                f.write_str("]")
-            }
-            Kind::Object(object) => {
-                f.write_str("{")?;
-                for (position, (key, node)) in object.iter().enumerate() {
-                    f.write_str(if position == 0 { "" } else { "," })?;
-                    write_string(f, key)?;
-                    f.write_str(":")?;
-                    node.fmt(f)?;
-                }
-                f.write_str("}")
-            }
-        }
+        self.write(f)
     }
 }
 
-fn write_string(f: &mut fmt::Formatter<'_>, value: &str) -> fmt::Result {
-    f.write_str("\"")?;
+fn write_string(out: &mut impl fmt::Write, value: &str) -> fmt::Result {
+    out.write_str("\"")?;
     let mut rest = value;
     while let Some(at) = rest.bytes().position(|byte| byte < 0x20 || matches!(byte, b'"' | b'\\')) {
         let (plain, special) = rest.split_at(at);
-        f.write_str(plain)?;
+        out.write_str(plain)?;
         match special.as_bytes().first() {
-            Some(b'"') => f.write_str("\\\"")?,
-            Some(b'\\') => f.write_str("\\\\")?,
-            Some(b'\n') => f.write_str("\\n")?,
-            Some(b'\r') => f.write_str("\\r")?,
-            Some(b'\t') => f.write_str("\\t")?,
-            Some(0x08) => f.write_str("\\b")?,
-            Some(0x0c) => f.write_str("\\f")?,
-            Some(byte) => write!(f, "\\u{byte:04x}")?,
+            Some(b'"') => out.write_str("\\\"")?,
+            Some(b'\\') => out.write_str("\\\\")?,
+            Some(b'\n') => out.write_str("\\n")?,
+            Some(b'\r') => out.write_str("\\r")?,
+            Some(b'\t') => out.write_str("\\t")?,
+            Some(0x08) => out.write_str("\\b")?,
+            Some(0x0c) => out.write_str("\\f")?,
+            Some(byte) => write!(out, "\\u{byte:04x}")?,
             None => {}
         }
         rest = special.get(1..).unwrap_or("");
     }
-    f.write_str(rest)?;
-    f.write_str("\"")
+    out.write_str(rest)?;
+    out.write_str("\"")
 }
 
 impl fmt::Debug for Node<'_> {

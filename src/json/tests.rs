@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Number, Value, json};
 
 use crate::json::patch::{Patch, apply, diff};
-use crate::json::{Document, Kind, Node, SyntaxErrorKind};
+use crate::json::{DEPTH_MAX, Document, Kind, Node, SyntaxErrorKind};
 
 fn scalars() -> impl Strategy<Value = Value> {
     prop_oneof![
@@ -90,6 +90,24 @@ fn agrees(text: &[u8]) -> Result<(), TestCaseError> {
         }
     }
     Ok(())
+}
+
+/// Everything that recurses, on the deepest document there can be, within the stack of an ordinary thread.
+#[test]
+fn the_deepest_document_fits_the_stack() {
+    let half = DEPTH_MAX / 2;
+    let text = format!("{}1{}", "[{\"a\":".repeat(half), "}]".repeat(half));
+    let document = Document::parse(text.clone().into()).unwrap();
+    let again = Document::parse(text.clone().into()).unwrap();
+    assert!(document.root() == again.root());
+    assert_eq!(document.root().text(), text);
+    let value = document.root().to_value();
+    assert_eq!(Document::from_value(&value).root().text(), text);
+    let other = Document::parse(text.replace('1', "2").into()).unwrap().root().to_value();
+    let patch = diff(&value, &other);
+    let mut patched = value;
+    apply(&mut patched, &patch).unwrap();
+    assert_eq!((patched, patch.0.len()), (other, 1));
 }
 
 proptest! {

@@ -7,9 +7,9 @@ use std::time::Duration;
 /// would let a padded object pass under a failure policy of `Ignore`.
 pub const BODY_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// Bytes of bodies that are held at once, beyond [`BODY_FREE_BYTES`] for each. Anybody who reaches the port can send
-/// bodies, and memory is limited; documents and answers take about as much again.
-pub const BUFFERED_BYTES_MAX: usize = 2 * BODY_BYTES_MAX;
+/// Bytes of bodies that are held at once, beyond [`BODY_FREE_BYTES`] for each: the largest one, or a hundred of 300 KiB.
+/// Anybody who reaches the port can send bodies, and the worst text (`[[],[],..`) takes ten times its size as nodes.
+pub const BUFFERED_BYTES_MAX: usize = BODY_BYTES_MAX;
 
 /// Bytes of a body that count against nothing but [`CONNECTIONS_MAX`]: nearly all requests are smaller.
 pub const BODY_FREE_BYTES: usize = 64 * 1024;

@@ -22,5 +22,5 @@ pub mod verify;
 
 pub use crate::ledger::checkpoint::Checkpoint;
 pub use crate::ledger::entry::{Body, Entry, Outcome, Record, Verdict};
-pub use crate::ledger::store::{Ledger, OpenError, Opened};
+pub use crate::ledger::store::{Ledger, OpenError, Opened, verify_folder};
 pub use crate::ledger::verify::{Tampered, Verified, verify};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use crate::ledger::checkpoint::{Checkpoint, CheckpointError};
 use crate::ledger::entry::{Body, Entry, Record};
 use crate::ledger::merkle::{Frontier, leaf_hash};
-use crate::ledger::verify::{Tampered, verify};
+use crate::ledger::verify::{Tampered, Verified, verify};
 
 /// Entries that wait for the disk: some seconds of a busy cluster's requests, and about 8 MiB.
 pub const QUEUE_MAX: usize = 8_192;
@@ -174,6 +174,22 @@ impl Drop for Ledger {
             tracing::error!("the ledger's thread ended early");
         }
     }
+}
+
+/// Verifies the ledger in `folder` against its own checkpoint and others that were kept elsewhere. It may be in use.
+pub fn verify_folder(
+    folder: &Path,
+    origin: &str,
+    kept: &[Checkpoint],
+) -> Result<Verified, OpenError> {
+    // The checkpoint first: records that are written meanwhile come after it.
+    let own = read_checkpoint(&folder.join(CHECKPOINT_FILE), origin)?;
+    let path = folder.join(RECORDS_FILE);
+    let io = |source| OpenError::Io { path: path.clone(), source };
+    let records = BufReader::new(File::open(&path).map_err(io)?);
+    let checkpoints: Vec<Checkpoint> = own.into_iter().chain(kept.iter().cloned()).collect();
+    verify(records, &checkpoints)
+        .map_err(|source| OpenError::Tampered { path: path.clone(), source })
 }
 
 /// Where lines go. All or nothing: after an error, nothing of `lines` is there.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::ledger::checkpoint::Checkpoint;
 use crate::ledger::entry::{Body, Record, sample};
 use crate::ledger::merkle::Frontier;
-use crate::ledger::store::{Ledger, OpenError, Opened, QUEUE_MAX, Storage, Totals};
+use crate::ledger::store::{Ledger, OpenError, Opened, QUEUE_MAX, Storage, Totals, verify_folder};
 use crate::ledger::verify::verify;
 
 const ORIGIN: &str = "portcullis.dev/ledger/test";
@@ -68,6 +68,26 @@ fn a_ledger_goes_on_where_it_ended() {
     assert_eq!((first.size, second.size), (5, 3_005));
     let verified = verify(folder.records().as_bytes(), &[first, second]).unwrap();
     assert_eq!((verified.covered, verified.records), (3_005, 3_005));
+}
+
+#[test]
+fn a_ledger_in_use_can_be_verified() {
+    let folder = Folder::new("in-use");
+    folder.fill(5);
+    let kept = folder.checkpoint();
+    let in_use = folder.open().unwrap();
+    let check = |kept: &[Checkpoint]| verify_folder(&folder.0, ORIGIN, kept).map(|v| v.covered);
+    assert_eq!(check(&[]).unwrap(), 5);
+    assert_eq!(check(std::slice::from_ref(&kept)).unwrap(), 5);
+    // Somebody wrote both files again, and forgot that a checkpoint was kept.
+    drop(in_use);
+    fs::remove_dir_all(&folder.0).unwrap();
+    folder.fill(6);
+    folder.write(&folder.records().replace("alice", "mallory"));
+    fs::remove_file(folder.0.join("checkpoint")).unwrap();
+    assert_eq!(check(&[]).unwrap(), 0);
+    let error = check(&[kept]).unwrap_err().to_string();
+    assert!(error.ends_with("records 0 to 5 are not what the checkpoint of 5 records covers"));
 }
 
 #[test]

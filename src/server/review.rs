@@ -1,0 +1,306 @@
+//! The handler of admission requests: review, facts, decision, answer; then metrics and the ledger. How a request is
+//! decided is `admission`'s; what a fact is fetched from is the [`Source`]'s.
+//!
+//! # Flow
+//! bytes -> [`wire::parse`] -> [`review`] on this thread, with memory that is used again -> [`wire::response`]. Only
+//! where a fact is missing does a request wait for anything.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use http::StatusCode;
+use jiff::Timestamp;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
+
+use crate::admission::{Arena, Decision, Facts, Need, Phase, Snapshot, gather, review, wire};
+use crate::ledger::{self, Entry, Ledger, Verdict};
+use crate::policy::Request;
+use crate::policy::api::ValidationAction;
+use crate::policy::compile::State;
+use crate::policy::facts::NamespaceObject;
+use crate::policy::outcome::{Cause, Outcome};
+use crate::policy::request::Operation;
+use crate::server::http::{Handler, HttpError};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{self, Answer, LedgerTotals, PolicyCount, PolicyResult, Webhook};
+
+/// Bytes that a thread keeps for its next request. An ordinary Pod takes a few KiB; what one large request took is
+/// given back.
+const ARENA_KEPT_BYTES: usize = 1024 * 1024;
+
+thread_local! {
+    static ARENA: RefCell<Arena> = RefCell::new(Arena::new());
+}
+
+/// Where facts are fetched that the snapshot does not have.
+pub trait Source: Send + Sync + 'static {
+    /// Adds what is needed. If it can't be found out, nothing is added, and the request is denied.
+    fn fetch(&self, need: &Need, facts: &mut Facts) -> impl Future<Output = ()> + Send;
+}
+
+/// The source where there is no cluster: namespaces exist and have no labels but their name; nobody is authorised.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoCluster;
+
+impl Source for NoCluster {
+    async fn fetch(&self, need: &Need, facts: &mut Facts) {
+        match need {
+            Need::Namespace(name) => facts.add_namespace(name, Some(NamespaceObject::named(name))),
+            Need::Authorization(_) => {}
+        }
+    }
+}
+
+/// What answers admission requests from the policies in force.
+#[derive(Debug)]
+pub struct Reviewer<S> {
+    in_force: ArcSwapOption<InForce>,
+    source: S,
+    metrics: Arc<Metrics>,
+    ledger: Option<Ledger>,
+}
+
+/// The policies that decide now.
+#[derive(Debug)]
+struct InForce {
+    snapshot: Arc<Snapshot>,
+    /// The hash of the policies, for records.
+    digest: String,
+}
+
+impl<S: Source> Reviewer<S> {
+    /// A reviewer that is not ready before policies are [put in force](Reviewer::put_in_force).
+    pub fn new(source: S, metrics: Arc<Metrics>, ledger: Option<Ledger>) -> Reviewer<S> {
+        Reviewer { in_force: ArcSwapOption::empty(), source, metrics, ledger }
+    }
+
+    /// Decides by this snapshot from the next request on. Requests in flight are decided by the one they began with.
+    pub fn put_in_force(&self, snapshot: Arc<Snapshot>, now: Timestamp) {
+        let digest = hex(snapshot.digest());
+        self.count_policies(&snapshot, now);
+        let old = self.in_force.swap(Some(Arc::new(InForce { snapshot: snapshot.clone(), digest })));
+        if let Some(old) = old {
+            let names = |snapshot: &Snapshot| -> Vec<String> {
+                snapshot.policies().map(|bound| bound.policy.name.clone()).collect()
+            };
+            let (before, after) = (names(&old.snapshot), names(&snapshot));
+            let gone = before.iter().filter(|name| !after.contains(name)).map(String::as_str);
+            self.metrics.forget_outcomes(&gone.collect::<Vec<_>>());
+        }
+    }
+
+    /// Puts every snapshot in force that comes, until nobody can send one any more.
+    pub async fn follow(&self, mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
+        loop {
+            let snapshot = snapshots.borrow_and_update().clone();
+            if let Some(snapshot) = snapshot {
+                self.put_in_force(snapshot, now());
+            }
+            if snapshots.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    fn count_policies(&self, snapshot: &Snapshot, now: Timestamp) {
+        let mut counts: BTreeMap<_, usize> = BTreeMap::new();
+        for bound in snapshot.policies() {
+            let state = match bound.policy.state() {
+                State::Active => "active",
+                State::Broken(_) => "broken",
+            };
+            *counts.entry((bound.policy.kind_name(), state)).or_default() += 1;
+        }
+        let counts = counts.iter().map(|((kind, state), count)| PolicyCount {
+            kind,
+            state,
+            count: *count,
+        });
+        self.metrics.policies(counts, now.as_second());
+    }
+
+    /// The decision, with what has to be fetched for it.
+    async fn decide<'s>(
+        &self,
+        phase: Phase,
+        request: &Request<'_>,
+        snapshot: &'s Snapshot,
+        deadline: Instant,
+    ) -> Result<Decision<'s>, HttpError> {
+        // Nearly every request ends here, without a wait and without new memory.
+        let need = match review_here(phase, request, snapshot) {
+            Ok(decision) => return Ok(decision),
+            Err(need) => need,
+        };
+        let mut facts = Facts::new();
+        let mut arena = Arena::new();
+        let gathered = async {
+            self.source.fetch(&need, &mut facts).await;
+            let fetch = async |need: &Need, facts: &mut Facts| self.source.fetch(need, facts).await;
+            gather(phase, request, snapshot, &mut facts, &mut arena, fetch).await
+        };
+        timeout_at(deadline, gathered).await.map_err(|_| {
+            let message = format!("{need}, or what it took to know more, took too long");
+            HttpError::new(StatusCode::GATEWAY_TIMEOUT, message)
+        })
+    }
+
+    fn record(&self, request: &Request<'_>, decision: &Decision<'_>, policies: &str) {
+        if let Some(ledger) = &self.ledger {
+            ledger.record(entry(request, decision, policies, now()));
+        }
+    }
+}
+
+/// Reviews with what is known, in this thread's arena.
+fn review_here<'s>(
+    phase: Phase,
+    request: &Request<'_>,
+    snapshot: &'s Snapshot,
+) -> Result<Decision<'s>, Need> {
+    ARENA.with_borrow_mut(|arena| {
+        let decision = review(phase, request, snapshot, &Facts::new(), arena);
+        if arena.allocated_bytes() > ARENA_KEPT_BYTES {
+            *arena = Arena::new();
+        } else {
+            arena.reset();
+        }
+        decision
+    })
+}
+
+impl<S: Source> Handler for Reviewer<S> {
+    fn unready(&self) -> Option<&'static str> {
+        self.in_force.load().is_none().then_some("waiting for policies")
+    }
+
+    async fn answer(
+        &self,
+        webhook: Webhook,
+        body: Vec<u8>,
+        deadline: Instant,
+    ) -> Result<Vec<u8>, HttpError> {
+        let begun = Instant::now();
+        let failed = |error| {
+            let unknown = metrics::Operation::Unknown;
+            self.metrics.request(webhook, unknown, Answer::Error, begun.elapsed());
+            error
+        };
+        let in_force = self.in_force.load_full().ok_or_else(|| {
+            failed(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, "waiting for policies"))
+        })?;
+        let review = wire::parse(body)
+            .map_err(|error| failed(HttpError::new(StatusCode::BAD_REQUEST, error.to_string())))?;
+        let request = review.request();
+        let phase = match webhook {
+            Webhook::Validate => Phase::Validate,
+            Webhook::Mutate => Phase::Mutate,
+        };
+        let decision =
+            self.decide(phase, &request, &in_force.snapshot, deadline).await.map_err(failed)?;
+        let answer = wire::response(request.uid, &decision);
+        let operation = operation(request.operation);
+        self.metrics.request(webhook, operation, label(&decision), begun.elapsed());
+        for outcome in &decision.outcomes {
+            for result in results(outcome) {
+                self.metrics.outcome(&outcome.policy.name, result);
+            }
+        }
+        self.record(&request, &decision, &in_force.digest);
+        Ok(answer)
+    }
+
+    fn metrics(&self) -> String {
+        if let Some(ledger) = &self.ledger {
+            let ledger::store::Totals { written, lost, failed } = ledger.totals();
+            self.metrics.ledger(LedgerTotals { written, lost, failed });
+        }
+        self.metrics.text()
+    }
+}
+
+fn operation(operation: Operation) -> metrics::Operation {
+    match operation {
+        Operation::Create => metrics::Operation::Create,
+        Operation::Update => metrics::Operation::Update,
+        Operation::Delete => metrics::Operation::Delete,
+        Operation::Connect => metrics::Operation::Connect,
+    }
+}
+
+fn label(decision: &Decision<'_>) -> Answer {
+    match &decision.status {
+        Some(status) if status.code >= 500 => Answer::Error,
+        _ if !decision.allowed => Answer::Deny,
+        _ if decision.patch.is_empty() => Answer::Allow,
+        _ => Answer::Patch,
+    }
+}
+
+/// What an outcome did besides passing.
+fn results(outcome: &Outcome<'_>) -> impl Iterator<Item = PolicyResult> {
+    let says = |action| outcome.actions().contains(&action);
+    let counted = outcome.failures.iter().any(|failure| outcome.counts(failure));
+    let failed = |failure: &crate::policy::outcome::Failure| failure.cause != Cause::Denied;
+    [
+        (PolicyResult::Deny, outcome.denials().next().is_some()),
+        (PolicyResult::Warn, counted && says(ValidationAction::Warn)),
+        (PolicyResult::Audit, counted && says(ValidationAction::Audit)),
+        (PolicyResult::Error, outcome.failures.iter().any(failed)),
+        (PolicyResult::Patch, outcome.changed),
+    ]
+    .into_iter()
+    .filter_map(|(result, so)| so.then_some(result))
+}
+
+fn entry(
+    request: &Request<'_>,
+    decision: &Decision<'_>,
+    policies: &str,
+    time: Timestamp,
+) -> Entry {
+    let outcomes = decision.outcomes.iter().filter_map(|outcome| {
+        Some(ledger::Outcome {
+            policy: outcome.policy.name.clone(),
+            binding: outcome.binding.and_then(|b| b.name.clone()).unwrap_or_default(),
+            result: results(outcome).next()?.word().to_owned(),
+            message: outcome.failures.first().map(|f| f.message.clone()).unwrap_or_default(),
+        })
+    });
+    let resource = request.resource;
+    let parts = [resource.group, resource.version, resource.resource, request.subresource];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    Entry {
+        time,
+        uid: request.uid.to_owned(),
+        operation: request.operation.as_str().to_owned(),
+        resource: parts.join("/"),
+        namespace: request.namespace.to_owned(),
+        name: request.name.to_owned(),
+        user: request.user.name.to_owned(),
+        dry_run: request.dry_run,
+        decision: match label(decision) {
+            Answer::Allow => Verdict::Allow,
+            Answer::Patch => Verdict::Patch,
+            Answer::Deny | Answer::Error => Verdict::Deny,
+        },
+        evaluated: u32::try_from(decision.outcomes.len()).unwrap_or(u32::MAX),
+        outcomes: outcomes.collect(),
+        policies: policies.to_owned(),
+    }
+}
+
+fn hex(hash: [u8; 32]) -> String {
+    hash.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the server is a rim")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Gathering facts: evaluation says what it needs, the rim fetches it, evaluation runs again. How anything is fetched is
 //! not known here.
 
-use crate::admission::{Decision, Facts, Need, Phase, Snapshot, review};
+use crate::admission::{Decision, Facts, NamespaceObject, Need, Phase, Snapshot, review};
 use crate::cel::Arena;
 use crate::policy::Request;
 
@@ -9,15 +9,35 @@ use crate::policy::Request;
 /// costs 350,000 of the 10,000,000 that a policy, binding and param may cost, so one of them can't need more than 28.
 pub const ROUNDS_MAX: usize = 64;
 
-/// Reviews a request, fetching what evaluation needs. `fetch` adds what is asked for to the facts; if it does not, there
-/// is no decision to be had, and the request is denied as an internal error, whatever any `failurePolicy` says.
+/// Where facts are fetched that the snapshot does not have.
+pub trait Source: Send + Sync + 'static {
+    /// Adds what is needed to the facts. If it can't be found out, nothing is added, and the request is denied.
+    fn fetch(&self, need: &Need, facts: &mut Facts) -> impl Future<Output = ()> + Send;
+}
+
+/// The source where there is no cluster: namespaces exist and have no labels but their name; nobody is authorised, as
+/// nobody can be asked.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoCluster;
+
+impl Source for NoCluster {
+    async fn fetch(&self, need: &Need, facts: &mut Facts) {
+        match need {
+            Need::Namespace(name) => facts.add_namespace(name, Some(NamespaceObject::named(name))),
+            Need::Authorization(_) => {}
+        }
+    }
+}
+
+/// Reviews a request, fetching what evaluation needs. If the source does not add what is asked for, there is no
+/// decision to be had, and the request is denied as an internal error, whatever any `failurePolicy` says.
 pub async fn gather<'s>(
     phase: Phase,
     request: &Request<'_>,
     snapshot: &'s Snapshot,
     facts: &mut Facts,
     arena: &mut Arena,
-    mut fetch: impl AsyncFnMut(&Need, &mut Facts),
+    source: &impl Source,
 ) -> Decision<'s> {
     let mut last = None;
     for _ in 0..ROUNDS_MAX {
@@ -29,7 +49,7 @@ pub async fn gather<'s>(
         if last.as_ref() == Some(&need) {
             return Decision::internal_error(&format!("{need} could not be found out"));
         }
-        fetch(&need, facts).await;
+        source.fetch(&need, facts).await;
         last = Some(need);
     }
     Decision::internal_error(&format!("more than {ROUNDS_MAX} facts are needed"))

@@ -16,9 +16,9 @@ pub mod wire;
 pub use crate::policy::facts::{Facts, NamespaceObject, Need};
 pub use crate::policy::snapshot::{Phase, Snapshot};
 pub use decision::{Decision, Status, native_message};
-pub use gather::{ROUNDS_MAX, gather};
+pub use gather::{NoCluster, ROUNDS_MAX, Source, gather};
 
-use crate::cel::Arena;
+pub use crate::cel::{Arena, Version};
 use crate::policy::Request;
 use crate::policy::evaluate::validate;
 use crate::policy::invocation::{Halt, Question};

@@ -2,7 +2,7 @@
 //! and certificates come from is not known here: both arrive through channels.
 //!
 //! # Flow
-//! `accept` (connection, TLS) -> `http` (path, body) -> [`http::Handler`] -> answer.
+//! `accept` (connection, TLS) -> `http` (path, body) -> [`Handler`], which is [`review::Reviewer`] -> answer.
 //!
 //! # Guarantees
 //! - Every input, queue and wait has a limit in [`limits`].
@@ -17,6 +17,7 @@ pub mod accept;
 pub mod certificates;
 pub mod http;
 pub mod limits;
+pub mod review;
 
 use std::io;
 
@@ -24,6 +25,7 @@ pub use crate::server::accept::{ServeError, Server, Stopped, serve};
 pub use crate::server::certificates::{Certificate, CertificateError, SelfMade};
 pub use crate::server::http::{Handler, HttpError};
 pub use crate::server::limits::Limits;
+pub use crate::server::review::Reviewer;
 
 /// The runtime that a server needs: workers with a stack that evaluation fits in.
 pub fn runtime() -> io::Result<tokio::runtime::Runtime> {

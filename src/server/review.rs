@@ -15,12 +15,13 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use crate::admission::{Arena, Decision, Facts, Need, Phase, Snapshot, gather, review, wire};
+use crate::admission::{
+    Arena, Decision, Facts, Need, Phase, Snapshot, Source, gather, review, wire,
+};
 use crate::ledger::{self, Entry, Ledger, Verdict};
 use crate::policy::Request;
 use crate::policy::api::ValidationAction;
 use crate::policy::compile::State;
-use crate::policy::facts::NamespaceObject;
 use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::request::Operation;
 use crate::server::http::{Handler, HttpError};
@@ -33,25 +34,6 @@ const ARENA_KEPT_BYTES: usize = 1024 * 1024;
 
 thread_local! {
     static ARENA: RefCell<Arena> = RefCell::new(Arena::new());
-}
-
-/// Where facts are fetched that the snapshot does not have.
-pub trait Source: Send + Sync + 'static {
-    /// Adds what is needed. If it can't be found out, nothing is added, and the request is denied.
-    fn fetch(&self, need: &Need, facts: &mut Facts) -> impl Future<Output = ()> + Send;
-}
-
-/// The source where there is no cluster: namespaces exist and have no labels but their name; nobody is authorised.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct NoCluster;
-
-impl Source for NoCluster {
-    async fn fetch(&self, need: &Need, facts: &mut Facts) {
-        match need {
-            Need::Namespace(name) => facts.add_namespace(name, Some(NamespaceObject::named(name))),
-            Need::Authorization(_) => {}
-        }
-    }
 }
 
 /// What answers admission requests from the policies in force.
@@ -81,7 +63,8 @@ impl<S: Source> Reviewer<S> {
     pub fn put_in_force(&self, snapshot: Arc<Snapshot>, now: Timestamp) {
         let digest = hex(snapshot.digest());
         self.count_policies(&snapshot, now);
-        let old = self.in_force.swap(Some(Arc::new(InForce { snapshot: snapshot.clone(), digest })));
+        let old =
+            self.in_force.swap(Some(Arc::new(InForce { snapshot: snapshot.clone(), digest })));
         if let Some(old) = old {
             let names = |snapshot: &Snapshot| -> Vec<String> {
                 snapshot.policies().map(|bound| bound.policy.name.clone()).collect()
@@ -114,11 +97,8 @@ impl<S: Source> Reviewer<S> {
             };
             *counts.entry((bound.policy.kind_name(), state)).or_default() += 1;
         }
-        let counts = counts.iter().map(|((kind, state), count)| PolicyCount {
-            kind,
-            state,
-            count: *count,
-        });
+        let counts =
+            counts.iter().map(|((kind, state), count)| PolicyCount { kind, state, count: *count });
         self.metrics.policies(counts, now.as_second());
     }
 
@@ -139,8 +119,7 @@ impl<S: Source> Reviewer<S> {
         let mut arena = Arena::new();
         let gathered = async {
             self.source.fetch(&need, &mut facts).await;
-            let fetch = async |need: &Need, facts: &mut Facts| self.source.fetch(need, facts).await;
-            gather(phase, request, snapshot, &mut facts, &mut arena, fetch).await
+            gather(phase, request, snapshot, &mut facts, &mut arena, &self.source).await
         };
         timeout_at(deadline, gathered).await.map_err(|_| {
             let message = format!("{need}, or what it took to know more, took too long");
@@ -256,12 +235,7 @@ fn results(outcome: &Outcome<'_>) -> impl Iterator<Item = PolicyResult> {
     .filter_map(|(result, so)| so.then_some(result))
 }
 
-fn entry(
-    request: &Request<'_>,
-    decision: &Decision<'_>,
-    policies: &str,
-    time: Timestamp,
-) -> Entry {
+fn entry(request: &Request<'_>, decision: &Decision<'_>, policies: &str, time: Timestamp) -> Entry {
     let outcomes = decision.outcomes.iter().filter_map(|outcome| {
         Some(ledger::Outcome {
             policy: outcome.policy.name.clone(),

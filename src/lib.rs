@@ -3,6 +3,7 @@
 pub mod admission;
 pub mod cel;
 pub mod cli;
+pub mod controller;
 pub mod json;
 pub mod ledger;
 pub mod policy;

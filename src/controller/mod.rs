@@ -1,0 +1,30 @@
+//! The controller: where policies come from, what the cluster is told about them, and how the API server finds the way
+//! to the webhook. It knows files, the API server and the clock; what answers requests is not known here: snapshots go
+//! there, and certificates, through channels.
+//!
+//! # Flow
+//! [`files`] or `cluster` (what was written) -> [`publish`] (compiled, away from the workers) -> a snapshot in the channel.
+//!
+//! # Guarantees
+//! - The last good set stays in force: a broken file, an unreadable object or a dropped watch changes nothing.
+//! - Nothing is published before everything was read once.
+//! - Whatever can't be read or compiled is told: in the log, in metrics, in the status of the policy.
+
+pub mod files;
+pub mod limits;
+pub mod publish;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::policy::snapshot::Snapshot;
+
+/// The way of snapshots to whoever answers requests. There is none until everything was read once.
+pub type Snapshots = watch::Sender<Option<Arc<Snapshot>>>;
+
+/// The instant, as logs, certificates and conditions have it.
+#[expect(clippy::disallowed_methods, reason = "the controller is a rim, and this is its one clock")]
+pub fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}

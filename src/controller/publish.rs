@@ -1,0 +1,232 @@
+//! From definitions to a published snapshot: compiled on a thread of its own, compared with the one before, told in log
+//! and metrics. Where definitions come from is not known here.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::cel::Version;
+use crate::controller::limits::BUILD_STACK_BYTES;
+use crate::controller::{Snapshots, now};
+use crate::policy::api::PolicyDiagnostic;
+use crate::policy::compile::State;
+use crate::policy::snapshot::{Bound, Snapshot};
+use crate::policy::{Definitions, Origin};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::PolicyCount;
+
+/// Compiles and publishes.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    version: Version,
+    metrics: Arc<Metrics>,
+    snapshots: Snapshots,
+}
+
+/// Why there is no snapshot.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// There is no thread to compile on.
+    #[error("no thread to compile on: {0}")]
+    Thread(#[from] io::Error),
+    /// Compiling ended without a result, which it never should.
+    #[error("compiling ended without a result; this is a defect of Portcullis")]
+    Lost,
+}
+
+/// What a policy became from one snapshot to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change<'s> {
+    /// It is new, or it is edited, and in order.
+    Compiled,
+    /// It does not compile. `was_active`: the one before did.
+    Broken {
+        /// Where it was read, if it came from a file.
+        source: &'s str,
+        /// Why.
+        diagnostics: &'s [PolicyDiagnostic],
+        /// Whether the policy of this name was in order before.
+        was_active: bool,
+    },
+    /// It is no longer there.
+    Gone,
+}
+
+/// What identifies a policy among all: whose API, which kind, which name.
+type Key<'s> = (Origin, &'static str, &'s str);
+
+impl Publisher {
+    /// Publishes what is compiled for this version of Kubernetes.
+    pub fn new(version: Version, metrics: Arc<Metrics>, snapshots: Snapshots) -> Publisher {
+        Publisher { version, metrics, snapshots }
+    }
+
+    /// The metrics that it tells.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Whether nobody listens any more.
+    pub fn is_closed(&self) -> bool {
+        self.snapshots.is_closed()
+    }
+
+    /// Waits until nobody listens any more.
+    pub async fn closed(&self) {
+        self.snapshots.closed().await;
+    }
+
+    /// Compiles definitions and puts them in force. `since` is when the change was seen that led here.
+    ///
+    /// # Errors
+    /// If it could not be compiled; the last snapshot stays in force.
+    pub async fn publish(
+        &self,
+        definitions: Definitions,
+        since: Instant,
+    ) -> Result<Arc<Snapshot>, BuildError> {
+        let previous = self.snapshots.borrow().clone();
+        let begun = Instant::now();
+        let built = build(definitions, self.version, previous.clone()).await;
+        let snapshot = match built {
+            Ok(snapshot) => Arc::new(snapshot),
+            Err(error) => {
+                self.metrics.reload(false);
+                tracing::error!(%error, "the last policies stay in force");
+                return Err(error);
+            }
+        };
+        let build = begun.elapsed();
+        self.snapshots.send_replace(Some(Arc::clone(&snapshot)));
+        self.tell(previous.as_deref(), &snapshot, build, since.elapsed());
+        Ok(snapshot)
+    }
+
+    fn tell(&self, previous: Option<&Snapshot>, next: &Snapshot, build: Duration, lag: Duration) {
+        let mut gone = Vec::new();
+        for ((_, kind, name), change) in changes(previous, next) {
+            match change {
+                Change::Compiled => tracing::debug!(kind, policy = name, "compiled"),
+                Change::Gone => {
+                    tracing::info!(kind, policy = name, "gone");
+                    gone.push(name);
+                }
+                Change::Broken { source, diagnostics, was_active } => {
+                    tell_broken(kind, name, source, diagnostics, was_active);
+                }
+            }
+        }
+        for binding in next.orphans() {
+            let (binding, policy) = (binding.name.as_deref(), &binding.policy_name);
+            tracing::warn!(binding, policy, "the binding names a policy that does not exist");
+        }
+        let counts = counts(next);
+        let total: usize = counts.values().sum();
+        let broken: usize = counts
+            .iter()
+            .filter(|((_, state), _)| *state == "broken")
+            .map(|(_, count)| count)
+            .sum();
+        self.metrics.reload(true);
+        self.metrics.forget_outcomes(&gone);
+        let counts =
+            counts.iter().map(|((kind, state), count)| PolicyCount { kind, state, count: *count });
+        self.metrics.policies(counts, now().as_second());
+        let (build_ms, lag_ms) = (build.as_millis() as u64, lag.as_millis() as u64);
+        tracing::info!(policies = total, broken, build_ms, lag_ms, "policies in force");
+    }
+}
+
+/// Compiles on a thread with a stack that is large enough, so that no worker waits and none overflows.
+///
+/// # Errors
+/// If there is no such thread.
+pub async fn build(
+    definitions: Definitions,
+    version: Version,
+    previous: Option<Arc<Snapshot>>,
+) -> Result<Snapshot, BuildError> {
+    let (sender, receiver) = oneshot::channel();
+    let compile = move || {
+        // Nobody listens any more if the process stops.
+        let _ = sender.send(Snapshot::build(definitions, version, previous.as_deref()));
+    };
+    std::thread::Builder::new()
+        .name("compile".into())
+        .stack_size(BUILD_STACK_BYTES)
+        .spawn(compile)?;
+    receiver.await.map_err(|_| BuildError::Lost)
+}
+
+/// What became of every policy that is new, edited, broken or gone. One that did not change is not told again.
+pub fn changes<'s>(
+    previous: Option<&'s Snapshot>,
+    next: &'s Snapshot,
+) -> Vec<(Key<'s>, Change<'s>)> {
+    let before: HashMap<Key<'_>, &Bound> =
+        previous.into_iter().flat_map(Snapshot::policies).map(|b| (key(b), b)).collect();
+    let mut seen = HashSet::new();
+    let mut changes = Vec::new();
+    for bound in next.policies() {
+        let key = key(bound);
+        seen.insert(key);
+        let earlier = before.get(&key);
+        if earlier.is_some_and(|earlier| earlier.digest == bound.digest) {
+            continue;
+        }
+        let was_active = earlier.is_some_and(|earlier| earlier.policy.state() == State::Active);
+        let change = match bound.policy.state() {
+            State::Active => Change::Compiled,
+            State::Broken(diagnostics) => {
+                Change::Broken { source: &bound.policy.source, diagnostics, was_active }
+            }
+        };
+        changes.push((key, change));
+    }
+    let gone = before.into_keys().filter(|key| !seen.contains(key)).map(|key| (key, Change::Gone));
+    changes.extend(gone);
+    changes.sort_by_key(|(key, _)| *key);
+    changes
+}
+
+fn key(bound: &Bound) -> Key<'_> {
+    (bound.policy.origin, bound.policy.kind_name(), &bound.policy.name)
+}
+
+fn tell_broken(
+    kind: &str,
+    policy: &str,
+    source: &str,
+    diagnostics: &[PolicyDiagnostic],
+    was_active: bool,
+) {
+    let before = if was_active { "; the one before did" } else { "" };
+    for PolicyDiagnostic { field, message, excerpt } in diagnostics {
+        let excerpt = excerpt.as_deref().map(|text| format!("\n{text}")).unwrap_or_default();
+        tracing::error!(
+            kind,
+            policy,
+            source,
+            field,
+            "the policy does not compile{before}, and its failure policy decides: {message}{excerpt}"
+        );
+    }
+}
+
+/// How many policies of a kind are in a state.
+fn counts(snapshot: &Snapshot) -> BTreeMap<(&'static str, &'static str), usize> {
+    let mut counts = BTreeMap::new();
+    for bound in snapshot.policies() {
+        let state = match bound.policy.state() {
+            State::Broken(_) => "broken",
+            State::Active if bound.bindings.is_empty() => "unbound",
+            State::Active => "active",
+        };
+        *counts.entry((bound.policy.kind_name(), state)).or_default() += 1;
+    }
+    counts
+}

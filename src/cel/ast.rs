@@ -49,8 +49,6 @@ pub(crate) enum ExprKind {
         fields: Vec<Field>,
     },
     Fold(Box<Fold>),
-    /// Stands where a syntax error was reported.
-    Broken,
 }
 
 #[derive(Clone, Debug, PartialEq)]

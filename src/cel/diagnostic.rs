@@ -1,7 +1,7 @@
 //! Where something is wrong in an expression, and how that is shown. Nothing here knows what the
 //! rules of the language are.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 /// A range of bytes of the source of one expression.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,6 +19,7 @@ impl Span {
     }
 
     /// The smallest span that holds both.
+    #[must_use]
     pub fn to(self, other: Span) -> Span {
         Span { start: self.start.min(other.start), end: self.end.max(other.end) }
     }
@@ -159,10 +160,15 @@ fn render(out: &mut String, source: &str, diagnostic: &Diagnostic) {
     let margin = " ".repeat(gutter.len());
     let indent: String =
         text.chars().take(column).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    out.push_str(&format!("{}\n{margin} |\n{gutter} | {text}\n", diagnostic.message));
-    out.push_str(&format!("{margin} | {indent}{}\n", "^".repeat(width.max(1))));
+    let carets = "^".repeat(width.max(1));
+    // Writing to a String does not fail.
+    let _ = write!(
+        out,
+        "{}\n{margin} |\n{gutter} | {text}\n{margin} | {indent}{carets}\n",
+        diagnostic.message
+    );
     if let Some(hint) = &diagnostic.hint {
-        out.push_str(&format!("{margin} = help: {hint}\n"));
+        let _ = writeln!(out, "{margin} = help: {hint}");
     }
 }
 

@@ -463,7 +463,7 @@ impl<'a, 'e> Machine<'a, 'e> {
 }
 
 /// An item as it goes into a list, map or struct; nothing if it is an empty optional.
-fn optional_item<'a>(value: Value<'a>, optional: bool) -> Result<Option<Value<'a>>, ()> {
+fn optional_item(value: Value<'_>, optional: bool) -> Result<Option<Value<'_>>, ()> {
     match value {
         value if !optional => Ok(Some(value)),
         Value::Optional(inner) => Ok(inner.copied()),
@@ -492,11 +492,11 @@ fn index<'a>(from: Value<'a>, key: Value<'a>) -> Result<Option<Value<'a>>, Fault
 }
 
 /// A number as the index of a list; `None` where no list reaches.
-fn list_index<'a>(key: Value<'a>) -> Result<Option<usize>, FaultKind<'a>> {
+fn list_index(key: Value<'_>) -> Result<Option<usize>, FaultKind<'_>> {
     match key {
         Value::Int(index) => Ok(usize::try_from(index).ok()),
         Value::Uint(index) => Ok(usize::try_from(index).ok()),
-        Value::Double(index) if index == index.trunc() && index.abs() < 9e15 => {
+        Value::Double(index) if index.fract() == 0.0 && index.abs() < 9e15 => {
             Ok((index >= 0.0).then_some(index as usize))
         }
         Value::Double(_) => Err(FaultKind::Message("unsupported index value in list")),

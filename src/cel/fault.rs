@@ -77,11 +77,7 @@ impl<'a> Fault<'a> {
 
     /// Whether the evaluation ends here, whatever surrounds the expression that failed.
     pub fn is_final(&self) -> bool {
-        match self.kind {
-            FaultKind::CostExceeded | FaultKind::MemoryExceeded => true,
-            FaultKind::Variable { .. } => false,
-            _ => false,
-        }
+        matches!(self.kind, FaultKind::CostExceeded | FaultKind::MemoryExceeded)
     }
 
     /// The answer that was missing, if that is what is wrong.
@@ -96,7 +92,8 @@ impl<'a> Fault<'a> {
 
 impl Exhausted {
     /// The fault that a full arena is.
-    pub(crate) fn fault<'a>(self, arena: &'a Arena) -> &'a Fault<'a> {
+    pub(crate) fn fault(self, arena: &Arena) -> &Fault<'_> {
+        let Exhausted = self;
         Fault::new(arena, FaultKind::MemoryExceeded)
     }
 }

@@ -31,8 +31,8 @@ impl<'a> Machine<'a, '_> {
             FoldKind::All => self.quantify(fold, range, false),
             FoldKind::Exists => self.quantify(fold, range, true),
             FoldKind::ExistsOne => self.exists_one(fold, range),
-            FoldKind::TransformMap | FoldKind::TransformMapEntry => self.to_map(fold, range),
-            _ => self.to_list(fold, range),
+            FoldKind::TransformMap | FoldKind::TransformMapEntry => self.collect_map(fold, range),
+            _ => self.collect_list(fold, range),
         }
     }
 
@@ -119,7 +119,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// `map`, `filter`, `transformList`: each item pays for `@result + [item]`; the end for `@result`.
-    fn to_list(&mut self, fold: &'a FoldStep, range: Value<'a>) -> Outcome<'a> {
+    fn collect_list(&mut self, fold: &'a FoldStep, range: Value<'a>) -> Outcome<'a> {
         let arena = self.evaluation.arena();
         let full = |exhausted: Exhausted| exhausted.fault(arena);
         let is_filter = fold.kind == FoldKind::Filter;
@@ -164,7 +164,7 @@ impl<'a> Machine<'a, '_> {
     }
 
     /// `transformMap`, `transformMapEntry`: each item pays for inserting it into `@result`.
-    fn to_map(&mut self, fold: &'a FoldStep, range: Value<'a>) -> Outcome<'a> {
+    fn collect_map(&mut self, fold: &'a FoldStep, range: Value<'a>) -> Outcome<'a> {
         let arena = self.evaluation.arena();
         let full = |exhausted: Exhausted| exhausted.fault(arena);
         let mut kept = arena.vec(0).map_err(full)?;
@@ -244,7 +244,7 @@ impl<'a> Machine<'a, '_> {
         };
         // Naming the list twice.
         self.charge(2)?;
-        let Value::List(keys) = self.to_list(fold, Value::List(list))? else {
+        let Value::List(keys) = self.collect_list(fold, Value::List(list))? else {
             return Err(self.fault(FaultKind::NoSuchOverload));
         };
         self.charge(library::self_compare(Some(Value::List(keys))))?;

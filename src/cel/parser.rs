@@ -110,7 +110,7 @@ impl Parser<'_> {
         let of = |expr: &Expr| self.heights.get(expr.id as usize).copied().unwrap_or(0);
         let all = |exprs: &[Expr]| exprs.iter().map(of).max().unwrap_or(0);
         match kind {
-            ExprKind::Literal(_) | ExprKind::Ident(_) | ExprKind::Broken => 0,
+            ExprKind::Literal(_) | ExprKind::Ident(_) => 0,
             ExprKind::Select { operand, .. } | ExprKind::OptSelect { operand, .. } => of(operand),
             ExprKind::Call { target, args, .. } => all(args).max(target.as_deref().map_or(0, of)),
             ExprKind::And(terms) | ExprKind::Or(terms) => all(terms),

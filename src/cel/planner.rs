@@ -55,7 +55,6 @@ impl Planner<'_> {
             ExprKind::Map(entries) => return self.map(expr, entries),
             ExprKind::Struct { fields, .. } => return self.make_struct(expr, fields),
             ExprKind::Fold(fold) => return self.fold(expr, fold),
-            ExprKind::Broken => return Err(plain(expr.span, "syntax error")),
         })
     }
 
@@ -178,7 +177,7 @@ impl Planner<'_> {
         let charge = function.cost.or_else(|| overload.map(|o| o.cost)).unwrap_or(Charge::One);
         let args = steps.into_boxed_slice();
         let call = Call { function, args, charge, span: expr.span };
-        self.simplify(call, overload.map_or("", |overload| overload.id))
+        Self::simplify(call, overload.map_or("", |overload| overload.id))
     }
 
     fn pair(&mut self, left: &Expr, right: &Expr) -> Result<Box<Pair>, Diagnostic> {
@@ -186,7 +185,7 @@ impl Planner<'_> {
     }
 
     /// Computes what can be computed of a call.
-    fn simplify(&self, mut call: Call, overload: &str) -> Planned {
+    fn simplify(mut call: Call, overload: &str) -> Planned {
         let span = call.span;
         if call.function.name == "matches" && call.args.len() == 2 {
             if let Some(Step::Constant(Constant::String(pattern))) = call.args.get(1) {

@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::fmt;
 
 use crate::cel::answers::{Answers, Check};
-use crate::cel::cost::EXPRESSION_COST_MAX;
 use crate::cel::diagnostic::Span;
 use crate::cel::env::{Env, Variable};
 use crate::cel::eval::Machine;

@@ -74,6 +74,7 @@ impl PartialEq for StructType {
 
 impl StructType {
     /// A struct type of exactly these fields.
+    #[expect(clippy::new_ret_no_self, reason = "a struct type is only ever used as a type")]
     pub fn new<N: Into<String>>(name: &str, fields: impl IntoIterator<Item = (N, Type)>) -> Type {
         let fields = fields.into_iter().map(|(name, ty)| (name.into(), ty)).collect();
         Type::Struct(Arc::new(StructType { name: name.to_owned(), fields: Fields::Named(fields) }))

@@ -32,7 +32,11 @@ pub fn of(snapshot: &Snapshot) -> Vec<String> {
 }
 
 fn subject(source: &str, kind: &str, name: &str) -> String {
-    if source.is_empty() { format!("{kind} `{name}`") } else { format!("{source}: {kind} `{name}`") }
+    if source.is_empty() {
+        format!("{kind} `{name}`")
+    } else {
+        format!("{source}: {kind} `{name}`")
+    }
 }
 
 fn text(subject: &str, diagnostic: &PolicyDiagnostic) -> String {

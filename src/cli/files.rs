@@ -24,7 +24,9 @@ pub fn snapshot(paths: &[PathBuf], version: Version) -> Result<Arc<Snapshot>, Fa
     for file in manifests(paths)? {
         let text = text(&file)?;
         let read = manifest::read(&file.display().to_string(), &text).map_err(Failure::new)?;
-        read.into_iter().for_each(|manifest| definitions.add(manifest));
+        for manifest in read {
+            definitions.add(manifest);
+        }
     }
     Ok(Arc::new(Snapshot::build(definitions, version, None)))
 }
@@ -55,7 +57,10 @@ pub fn manifests(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 
 fn search(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Failure> {
     let Some(depth) = depth.checked_sub(1) else {
-        return Err(Failure::file(folder, &format!("folders are nested deeper than {FOLDER_DEPTH_MAX}")));
+        return Err(Failure::file(
+            folder,
+            &format!("folders are nested deeper than {FOLDER_DEPTH_MAX}"),
+        ));
     };
     let entries = fs::read_dir(folder).map_err(|error| Failure::file(folder, &error))?;
     let mut paths = Vec::new();
@@ -68,7 +73,8 @@ fn search(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), F
         let is_manifest = [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end));
         if name.starts_with('.') {
             continue;
-        } else if path.is_dir() {
+        }
+        if path.is_dir() {
             search(&path, depth, files)?;
         } else if is_manifest {
             files.push(path);

@@ -33,12 +33,15 @@ pub fn run(args: &LedgerArgs) -> Result<Exit, Failure> {
         .map_err(|error| Failure::file(folder, &error))?;
     let checkpoint =
         Checkpoint::parse(&checkpoint).map_err(|error| Failure::file(folder, &error))?;
-    let records = fs::File::open(folder.join(RECORDS_FILE))
-        .map_err(|error| Failure::file(folder, &error))?;
+    let records =
+        fs::File::open(folder.join(RECORDS_FILE)).map_err(|error| Failure::file(folder, &error))?;
     let out = &mut io::stdout().lock();
     match verify(BufReader::new(records), &[checkpoint]) {
         Ok(Verified { records, covered, .. }) => {
-            writeln!(out, "{records} records, {covered} covered by the checkpoint: as they were written")?;
+            writeln!(
+                out,
+                "{records} records, {covered} covered by the checkpoint: as they were written"
+            )?;
             Ok(Exit::Ok)
         }
         Err(Tampered::Io(error)) => Err(Failure::file(folder, &error)),

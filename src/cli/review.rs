@@ -99,8 +99,9 @@ fn decide(asked: &Asked, snapshot: &Snapshot, args: &ReviewArgs) -> Result<Revie
             match self::review(phase, &request, snapshot, &facts, &arena) {
                 Ok(decision) => {
                     reviewed.take(phase, &request, &decision);
-                    if let Some(object) = decision.object {
-                        body["request"]["object"] = object;
+                    let place = body.pointer_mut("/request/object");
+                    if let (Some(place), Some(object)) = (place, decision.object) {
+                        *place = object;
                     }
                     break;
                 }

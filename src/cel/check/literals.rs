@@ -29,7 +29,7 @@ impl Validator<'_> {
     /// Visits a node; mixed literals are allowed within the arguments of `format`.
     fn visit(&mut self, expr: &Expr, mixed: bool) {
         match &expr.kind {
-            ExprKind::Literal(_) | ExprKind::Ident(_) | ExprKind::Broken => {}
+            ExprKind::Literal(_) | ExprKind::Ident(_) => {}
             ExprKind::Select { operand, .. } | ExprKind::OptSelect { operand, .. } => {
                 self.visit(operand, mixed);
             }
@@ -43,13 +43,17 @@ impl Validator<'_> {
                 }
             }
             ExprKind::And(terms) | ExprKind::Or(terms) => {
-                terms.iter().for_each(|term| self.visit(term, mixed));
+                for term in terms {
+                    self.visit(term, mixed);
+                }
             }
             ExprKind::List(elements) => {
                 if !mixed {
                     self.homogeneous(elements.iter().map(|e| (&e.value, e.optional)));
                 }
-                elements.iter().for_each(|element| self.visit(&element.value, mixed));
+                for element in elements {
+                    self.visit(&element.value, mixed);
+                }
             }
             ExprKind::Map(entries) => {
                 if !mixed {
@@ -62,11 +66,15 @@ impl Validator<'_> {
                 }
             }
             ExprKind::Struct { fields, .. } => {
-                fields.iter().for_each(|field| self.visit(&field.value, mixed));
+                for field in fields {
+                    self.visit(&field.value, mixed);
+                }
             }
             ExprKind::Fold(fold) => {
                 self.visit(&fold.range, mixed);
-                fold.filter.iter().for_each(|filter| self.visit(filter, mixed));
+                for filter in &fold.filter {
+                    self.visit(filter, mixed);
+                }
                 self.visit(&fold.body, mixed);
             }
         }

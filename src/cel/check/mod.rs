@@ -111,7 +111,6 @@ impl Checker<'_> {
             ExprKind::Map(entries) => self.map(entries),
             ExprKind::Struct { name, fields } => self.make_struct(expr, name, fields),
             ExprKind::Fold(fold) => self.fold(expr, fold),
-            ExprKind::Broken => Type::Error,
         };
         if let Some(slot) = self.types.get_mut(expr.id as usize) {
             *slot = ty.clone();

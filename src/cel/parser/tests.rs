@@ -42,7 +42,6 @@ fn show(expr: &Expr) -> String {
         ExprKind::Fold(fold) => {
             format!("({:?} {} {} {})", fold.kind, show(&fold.range), fold.var, show(&fold.body))
         }
-        ExprKind::Broken => "broken".to_owned(),
     }
 }
 

@@ -157,8 +157,8 @@ fn number(key: Value<'_>) -> f64 {
     match key {
         Value::Int(number) => number as f64,
         Value::Uint(number) => number as f64,
-        Value::Double(number) if number == 0.0 => 0.0,
-        Value::Double(number) => number,
+        // Adding makes -0.0 the same key as 0.0.
+        Value::Double(number) => number + 0.0,
         _ => 0.0,
     }
 }

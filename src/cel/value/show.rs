@@ -30,7 +30,7 @@ impl Value<'_> {
             Value::Bool(value) => write!(f, "{value}"),
             Value::Int(value) => write!(f, "{value}"),
             Value::Uint(value) => write!(f, "{value}u"),
-            Value::Double(value) if value == value.trunc() && value.abs() < 1e15 => {
+            Value::Double(value) if value.fract() == 0.0 && value.abs() < 1e15 => {
                 write!(f, "{value:.1}")
             }
             Value::Double(value) => write!(f, "{value}"),

@@ -360,9 +360,9 @@ fn shown_namespace(namespace: &Json) -> Json {
         object.remove("kind");
     }
     if let Some(metadata) = shown.get_mut("metadata").and_then(Json::as_object_mut) {
-        schema::NAMESPACE_METADATA_HIDDEN.iter().for_each(|name| {
-            metadata.remove(*name);
-        });
+        for name in schema::NAMESPACE_METADATA_HIDDEN {
+            metadata.remove(name);
+        }
     }
     shown
 }

@@ -25,7 +25,6 @@ pub fn tagged(value: Value<'_>) -> Json {
         Value::Type(name) => json!({"type": name}),
         Value::Optional(None) => json!({"optional": null}),
         Value::Optional(Some(inner)) => json!({"optional": tagged(*inner)}),
-        other => json!({"opaque": other.type_name(), "string": other.to_string()}),
     }
 }
 

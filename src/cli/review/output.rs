@@ -62,11 +62,11 @@ impl Reviewed {
 
     /// Adds the decision of a phase.
     pub fn take(&mut self, phase: Phase, request: &Request<'_>, decision: &Decision<'_>) {
-        self.uid = request.uid.to_owned();
+        request.uid.clone_into(&mut self.uid);
         self.operation = request.operation.as_str();
-        self.kind = request.kind.kind.to_owned();
-        self.namespace = request.namespace.to_owned();
-        self.name = request.display_name().to_owned();
+        request.kind.kind.clone_into(&mut self.kind);
+        request.namespace.clone_into(&mut self.namespace);
+        request.display_name().clone_into(&mut self.name);
         self.allowed &= decision.allowed;
         if let Some(status) = &decision.status {
             self.status = Some(json!({

@@ -23,8 +23,7 @@ pub fn read(path: &Path) -> Result<Vec<Asked>, Failure> {
     let mut asked = Vec::with_capacity(count);
     for (place, document) in documents.into_iter().enumerate() {
         let name = path.display();
-        let source =
-            if count == 1 { name.to_string() } else { format!("{name}#{}", place + 1) };
+        let source = if count == 1 { name.to_string() } else { format!("{name}#{}", place + 1) };
         for object in items(document) {
             let review = as_review(object)
                 .ok_or_else(|| Failure::new(format!("{source}: no `apiVersion` and `kind`")))?;

@@ -9,6 +9,7 @@ mod files;
 mod functions;
 mod ledger;
 mod review;
+mod serve;
 
 use std::fmt;
 use std::io;
@@ -27,6 +28,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Serve(Box<serve::ServeArgs>),
     Review(review::ReviewArgs),
     Check(check::CheckArgs),
     Eval(eval::EvalArgs),
@@ -89,6 +91,7 @@ impl From<io::Error> for Failure {
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match &arguments.command {
+        Command::Serve(args) => serve::run(args),
         Command::Review(args) => review::run(args),
         Command::Check(args) => check::run(args),
         Command::Crds => crds::run(),

@@ -41,12 +41,17 @@ impl Answer {
             for failure in &outcome.failures {
                 let evaluation = match failure.cause {
                     Cause::Denied => "deny",
-                    Cause::Error => "error",
+                    Cause::Error | Cause::AnnotationError => "error",
                     _ => continue,
                 };
+                let is_annotation = failure.cause == Cause::AnnotationError;
+                if is_annotation && !outcome.counts(failure) {
+                    continue;
+                }
+                let prefix = if is_annotation { "auditAnnotation: " } else { "" };
                 self.failures.push(json!({
                     "policy": outcome.policy.name, "evaluation": evaluation,
-                    "message": failure.message, "index": failure.index,
+                    "message": format!("{prefix}{}", failure.message), "index": failure.index,
                 }));
             }
         }

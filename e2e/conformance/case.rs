@@ -79,6 +79,9 @@ impl Case<'_> {
         loop {
             match review(phase, request, snapshot, &facts, &Arena::new()) {
                 Ok(decision) => return decision,
+                Err(Need::Namespace(name)) if self.case["no_auto_namespace"] == true => {
+                    facts.add_namespace(&name, None);
+                }
                 Err(Need::Namespace(name)) => {
                     facts.add_namespace(&name, Some(NamespaceObject::named(&name)));
                 }
@@ -120,9 +123,12 @@ impl Case<'_> {
         validating
             .chain(mutating)
             .filter_map(|kind| {
-                let scope = match self.case["param_scope"][&kind.kind].as_str()? {
-                    "Cluster" => ParamScope::Cluster,
-                    _ => ParamScope::Namespaced,
+                let is_unknown = self.case["unknown_param_kind"] == true;
+                let scope = match self.case["param_scope"][&kind.kind].as_str() {
+                    _ if is_unknown => ParamScope::Unknown,
+                    Some("Cluster") => ParamScope::Cluster,
+                    Some(_) => ParamScope::Namespaced,
+                    None => return None,
                 };
                 let (api_version, kind) = (kind.api_version.clone(), kind.kind.clone());
                 Some(ParamKindFact { api_version, kind, scope })

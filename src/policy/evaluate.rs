@@ -14,6 +14,7 @@ use crate::policy::invocation::{Halt, Invocation, Misfit, Question};
 use crate::policy::matching::Matched;
 use crate::policy::outcome::{Annotation, Cause, Failure, Outcome};
 use crate::policy::params::Param;
+use crate::policy::request::{Kind, Resource};
 use crate::policy::snapshot::Phase;
 
 /// The longest message that a messageExpression may give, in bytes. Source: `MaxEvaluatedMessageExpressionSizeBytes`.
@@ -64,41 +65,76 @@ impl<'a> Roots<'a> {
     }
 }
 
+/// What a policy sees of a request that it matched as another version than the request's own. The object is given that
+/// version's name; its fields are left as they are, as for custom resources without a conversion webhook.
+#[derive(Default)]
+pub(in crate::policy) struct Versioned {
+    attributes: Option<Document>,
+    object: Option<Document>,
+    old_object: Option<Document>,
+}
+
 impl<'s: 'q, 'q> Invocation<'s, 'q> {
-    /// What `request` is: where the request was matched as another version than its own, it says so.
-    pub fn attributes(&self, resource: bool) -> Option<Document> {
-        let Question { request, .. } = self.question;
-        let Matched { resource: as_resource, kind } = self.matched;
-        let same_resource = !resource || as_resource == request.served_resource;
-        if kind == request.served_kind && same_resource {
-            return None;
+    /// The request as the policy matched it. Match conditions see the resource that was asked for, everything else the one
+    /// that was matched.
+    pub fn versioned(&self, object: Node<'_>, with_resource: bool) -> Versioned {
+        let request = self.question.request;
+        let Matched { resource: Resource { group, version, resource }, kind } = self.matched;
+        let converted = kind != request.served_kind;
+        if !converted && self.matched.resource == request.served_resource {
+            return Versioned::default();
         }
-        let mut value = request.attributes.to_value();
-        let fields = value.as_object_mut()?;
-        let three = |group: &str, version: &str, name: &str, text: &str| serde_json::json!({"group": group, "version": version, name: text});
-        fields.insert("kind".to_owned(), three(kind.group, kind.version, "kind", kind.kind));
-        if resource {
-            let crate::policy::request::Resource { group, version, resource } = as_resource;
-            fields.insert("resource".to_owned(), three(group, version, "resource", resource));
+        let mut attributes = request.attributes.to_value();
+        if let Some(fields) = attributes.as_object_mut() {
+            let Kind { group: kind_group, version: kind_version, kind } = kind;
+            let json =
+                serde_json::json!({"group": kind_group, "version": kind_version, "kind": kind});
+            fields.insert("kind".to_owned(), json);
+            if with_resource {
+                let json =
+                    serde_json::json!({"group": group, "version": version, "resource": resource});
+                fields.insert("resource".to_owned(), json);
+            }
         }
-        Some(Document::from_value(&value))
+        let convert = |object: Node<'_>| {
+            let mut value = object.to_value();
+            let fields = value.as_object_mut().filter(|_| converted)?;
+            let slash = if kind.group.is_empty() { "" } else { "/" };
+            let api_version = format!("{}{slash}{}", kind.group, kind.version);
+            fields.insert("apiVersion".to_owned(), api_version.into());
+            fields.insert("kind".to_owned(), kind.kind.into());
+            Some(Document::from_value(&value))
+        };
+        Versioned {
+            attributes: Some(Document::from_value(&attributes)),
+            object: convert(object),
+            old_object: convert(request.old_object),
+        }
     }
 
-    /// What expressions see of this object.
+    /// What expressions see.
     pub fn roots<'a>(
         &self,
+        versioned: &'a Versioned,
         object: Node<'a>,
-        attributes: Node<'a>,
         namespace: Node<'a>,
     ) -> Roots<'a>
     where
         'q: 'a,
     {
-        let Question { request, .. } = self.question;
+        let request = self.question.request;
+        let or = |document: &'a Option<Document>, node: Node<'a>| {
+            document.as_ref().map_or(node, Document::root)
+        };
         let has_params = self.policy.param_kind.is_some();
-        let param = self.param.map_or(Node::null(), Param::object);
         let mut values = [Value::Null; 7];
-        let nodes = [object, request.old_object, namespace, attributes, param];
+        let nodes = [
+            or(&versioned.object, object),
+            or(&versioned.old_object, request.old_object),
+            namespace,
+            or(&versioned.attributes, request.attributes),
+            self.param.map_or(Node::null(), Param::object),
+        ];
         for (value, node) in values.iter_mut().zip(nodes) {
             *value = Value::from_json(node);
         }
@@ -123,10 +159,8 @@ impl<'s: 'q, 'q> Invocation<'s, 'q> {
         if self.policy.conditions.is_empty() {
             return Ok(Ok(true));
         }
-        let attributes = self.attributes(false);
-        let attributes =
-            attributes.as_ref().map_or(self.question.request.attributes, Document::root);
-        let roots = self.roots(object, attributes, Node::null());
+        let versioned = self.versioned(object, false);
+        let roots = self.roots(&versioned, object, Node::null());
         let mut runner =
             self.runner(&self.policy.envs.full, roots.full(), MATCH_CONDITIONS_COST_MAX);
         let mut errors: Vec<String> = Vec::new();
@@ -159,10 +193,8 @@ impl<'s: 'q, 'q> Invocation<'s, 'q> {
             return Ok(());
         };
         let shown = self.namespace.map_or(Node::null(), NamespaceObject::shown);
-        let attributes = self.attributes(true);
-        let attributes =
-            attributes.as_ref().map_or(self.question.request.attributes, Document::root);
-        let roots = self.roots(object, attributes, shown);
+        let versioned = self.versioned(object, true);
+        let roots = self.roots(&versioned, object, shown);
         let full = &self.policy.envs.full;
         outcome.evaluated = validations.len();
 
@@ -185,7 +217,7 @@ impl<'s: 'q, 'q> Invocation<'s, 'q> {
 
         // Annotations see the namespace whole, and have a budget of their own.
         let whole = self.namespace.map_or(Node::null(), NamespaceObject::whole);
-        let roots = self.roots(object, attributes, whole);
+        let roots = self.roots(&versioned, object, whole);
         let mut runner = self.runner(full, roots.full(), POLICY_COST_MAX);
         for (index, annotation) in annotations.iter().enumerate() {
             match runner.run(&annotation.expression) {

@@ -52,6 +52,11 @@ impl NamespaceObject {
                 labels.entry("kubernetes.io/metadata.name").or_insert(name);
             }
         }
+        // Expressions see the API server's own type, in which an object does not say what it is.
+        if let Some(object) = value.as_object_mut() {
+            object.shift_remove("apiVersion");
+            object.shift_remove("kind");
+        }
         let whole = Document::from_value(&value);
         let mut hidden = false;
         if let Some(metadata) = value.get_mut("metadata").and_then(|m| m.as_object_mut()) {

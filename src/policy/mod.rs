@@ -14,6 +14,7 @@ pub mod matching;
 pub mod mutate;
 pub mod outcome;
 pub mod params;
+mod patch;
 pub mod request;
 pub mod snapshot;
 

@@ -5,8 +5,7 @@
 use serde_json::Value as Json;
 
 use crate::cel::{Struct, Value};
-use crate::json::patch::{Patch, PatchError};
-use crate::json::{Document, Node, patch};
+use crate::json::{Document, Node};
 use crate::policy::api::ReinvocationPolicy;
 use crate::policy::budget::POLICY_COST_MAX;
 use crate::policy::compile::{Body, Expression};
@@ -14,6 +13,7 @@ use crate::policy::facts::NamespaceObject;
 use crate::policy::invocation::{Halt, Invocation, Misfit, Question};
 use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::params::Param;
+use crate::policy::patch::{NotApplied, Operation as PatchOperation, apply};
 use crate::policy::request::{Operation, Request};
 use crate::policy::snapshot::Phase;
 
@@ -161,10 +161,10 @@ impl State {
             Err(message) => return Ok(Err(message)),
         };
         let mut object = self.object.clone().unwrap_or_else(|| request.object.to_value());
-        match patch::apply(&mut object, &patch) {
+        match apply(&mut object, patch) {
             Ok(()) => {}
-            Err(PatchError::Test { .. }) => return Ok(Ok(false)),
-            Err(error) => return Ok(Err(format!("JSON Patch: {error}"))),
+            Err(NotApplied::Test) => return Ok(Ok(false)),
+            Err(NotApplied::Error(error)) => return Ok(Err(format!("JSON Patch: {error}"))),
         }
         check_object(&object)?;
         let document = Document::from_value(&object);
@@ -188,12 +188,10 @@ fn operations(
     invocation: &Invocation<'_, '_>,
     mutation: &Expression,
     object: Node<'_>,
-) -> Result<Result<Patch, String>, Halt> {
-    let attributes = invocation.attributes(true);
-    let attributes =
-        attributes.as_ref().map_or(invocation.question.request.attributes, Document::root);
+) -> Result<Result<Vec<PatchOperation>, String>, Halt> {
+    let versioned = invocation.versioned(object, true);
     let namespace = invocation.namespace.map_or(Node::null(), NamespaceObject::whole);
-    let roots = invocation.roots(object, attributes, namespace);
+    let roots = invocation.roots(&versioned, object, namespace);
     let env = &invocation.policy.envs.full;
     let mut runner = invocation.runner(env, roots.full(), POLICY_COST_MAX);
     let value = match runner.run(mutation) {
@@ -204,38 +202,55 @@ fn operations(
         let message = "type mismatch: JSONPatchType.expression should evaluate to array";
         return Ok(Err(message.to_owned()));
     };
-    let operations: Result<Vec<Json>, String> = list.iter().map(operation).collect();
-    Ok(operations.and_then(|operations| {
-        serde_json::from_value(Json::Array(operations))
-            .map_err(|error| format!("JSON Patch: {error}"))
-    }))
+    Ok(list.iter().map(operation).collect())
 }
 
-/// One `JSONPatch{..}` as RFC 6902 has it.
-fn operation(value: Value<'_>) -> Result<Json, String> {
+/// One `JSONPatch{..}`.
+fn operation(value: Value<'_>) -> Result<PatchOperation, String> {
     let Value::Struct(object) = value else {
         let message =
             "type mismatch: JSONPatchType.expression should evaluate to array of JSONPatch";
         return Err(message.to_owned());
     };
-    let text = |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default();
-    let mut operation = serde_json::Map::new();
-    operation.insert("op".to_owned(), text("op").into());
-    operation.insert("path".to_owned(), text("path").into());
-    let from = text("from");
-    if !from.is_empty() {
-        operation.insert("from".to_owned(), from.into());
-    }
-    if let Some(value) = object.get("value") {
+    let text =
+        |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let value = object.get("value").map(|value| {
         check_types(value)?;
-        let value = value.to_json().map_err(|error| {
+        value.to_json().map(as_go_writes).map_err(|error| {
             format!(
                 "JSONPath valueExpression evaluated to a type that could not marshal to JSON: {error}"
             )
-        })?;
-        operation.insert("value".to_owned(), value);
+        })
+    });
+    let (op, path, from) = (text("op"), text("path"), text("from"));
+    Ok(PatchOperation { op, path, from, value: value.transpose()? })
+}
+
+/// The largest integer that every JSON reader takes for what it is: 2^53 - 1. The API server writes larger ones as text.
+const SAFE_INTEGER_MAX: u64 = (1 << 53) - 1;
+
+/// Numbers as Go's JSON has them: a whole one is an integer, however it was computed.
+fn as_go_writes(value: Json) -> Json {
+    match value {
+        Json::Number(number) => match number.as_i64() {
+            Some(integer) if integer.unsigned_abs() > SAFE_INTEGER_MAX => {
+                Json::String(number.to_string())
+            }
+            Some(_) => Json::Number(number),
+            None if number.is_u64() => Json::String(number.to_string()),
+            None => {
+                let double = number.as_f64().unwrap_or_default();
+                let is_whole = double.fract() == 0.0 && double.abs() <= SAFE_INTEGER_MAX as f64;
+                if is_whole { Json::from(double as i64) } else { Json::Number(number) }
+            }
+        },
+        Json::Array(items) => Json::Array(items.into_iter().map(as_go_writes).collect()),
+        Json::Object(members) => {
+            let written = members.into_iter().map(|(key, value)| (key, as_go_writes(value)));
+            Json::Object(written.collect())
+        }
+        other => other,
     }
-    Ok(Json::Object(operation))
 }
 
 /// The name of a type that an expression made says where it belongs: `Object.spec` is what `Object` has as `spec`.
@@ -270,7 +285,21 @@ fn check_object(object: &Json) -> Result<(), Halt> {
         None => Ok(()),
         Some(field) => {
             let name = if field == "kind" { "Kind" } else { field };
-            Err(Halt::Broken(format!("Object '{name}' is missing in '{object}'")))
+            Err(Halt::Broken(format!("Object '{name}' is missing in '{}'", sorted(object))))
         }
+    }
+}
+
+/// The object with its members in the order in which Go writes them.
+fn sorted(value: &Json) -> Json {
+    match value {
+        Json::Object(members) => {
+            let mut members: Vec<(String, Json)> =
+                members.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
+            members.sort_by(|a, b| a.0.cmp(&b.0));
+            Json::Object(members.into_iter().collect())
+        }
+        Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
+        other => other.clone(),
     }
 }

@@ -6,6 +6,7 @@
 //! - One text is bounded in size, depth and number of nodes, aliases included.
 
 mod text;
+mod untyped;
 
 use std::sync::Arc;
 

@@ -112,11 +112,36 @@ fn aliases_that_multiply_are_refused() {
 
 #[test]
 fn scalars_are_those_of_kubectl() {
-    let text =
-        "kind: ConfigMap\ndata: {a: yes, b: 0o10, c: 010, d: 1e3, e: \"yes\", f: ~, g: 1.0}\n";
-    let [Manifest::Object(object)] = &read("f.yaml", text).unwrap()[..] else { panic!() };
-    let data = object.root().get("data").unwrap().to_string();
-    assert_eq!(data, r#"{"a":true,"b":8,"c":8,"d":1000.0,"e":"yes","f":null,"g":1.0}"#);
+    let rows = [
+        ("[y, on, yes, n, No, \"yes\", True]", "[true,true,true,false,false,\"yes\",true]"),
+        ("[010, 0o10, 1_000, 0x10, 0b11, +1, 08, -0]", "[8,8,1000,16,3,1,8,0]"),
+        ("[1.0, .5, 1e3, 1.0e+5, 1., -0.0, 1.5]", "[1,0.5,1000,100000,1,0,1.5]"),
+        (
+            "[2020-01-01, 12:30:45, 0x1p3, NaN, !!str 1]",
+            r#"["2020-01-01","12:30:45","0x1p3","NaN","1"]"#,
+        ),
+        ("[~, Null, NULL, ]", "[null,null,null]"),
+        ("[9223372036854775807, 1e30]", "[9223372036854775807,1e30]"),
+        ("{y: 1, n: 2, \"on\": 3}", r#"{"true":1,"false":2,"on":3}"#),
+        (
+            "{8080: 2, 1.5: 4, 010: 7, 0x10: 8, 1e3: 9, 1.0: 3}",
+            r#"{"8080":2,"1.5":4,"8":7,"16":8,"1000":9,"1":3}"#,
+        ),
+    ];
+    for (text, expected) in rows {
+        let manifests = read("f.yaml", &format!("a: {text}")).unwrap();
+        let [Manifest::Object(object)] = &manifests[..] else { panic!("{text}") };
+        assert_eq!(object.root().get("a").unwrap().to_string(), expected, "{text}");
+    }
+    for (text, expected) in [
+        ("{y: 1, on: 2}", "duplicate key `true`"),
+        ("{8: 1, 010: 2}", "uplicate"),
+        ("{~: 1}", "null"),
+        ("[.inf]", "not a finite number"),
+    ] {
+        let error = refused(&format!("a: {text}"));
+        assert!(error.contains(expected), "{text}: {error}");
+    }
 }
 
 #[test]

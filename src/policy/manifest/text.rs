@@ -4,6 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::{Options, UserMessageFormatter};
 
+use crate::policy::manifest::untyped::Untyped;
 use crate::policy::manifest::{Manifest, ManifestError, Problem, Shape, Typed, manifest};
 
 /// The longest text that is read at once. A cluster's whole set of policies is far below it, and the API server takes no
@@ -76,7 +77,8 @@ impl TextDocument<'_> {
 
     /// The document as a value, typed as YAML has it.
     pub(in crate::policy::manifest) fn read(&self) -> Result<Value, ManifestError> {
-        self.parse().map_err(|problem| self.problem(problem))
+        let untyped: Result<Untyped, Problem> = self.parse(false);
+        untyped.map(|Untyped(value)| value).map_err(|problem| self.problem(problem))
     }
 
     /// The document as what its kind calls for.
@@ -95,13 +97,14 @@ impl TextDocument<'_> {
         }
     }
 
-    fn parse<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    /// `typed` refuses a number or bool where a string is called for. Untyped reading has no strings but keys.
+    fn parse<T: DeserializeOwned>(&self, typed: bool) -> Result<T, Problem> {
         if self.text.trim_start().starts_with('{')
             && let Some(json) = self.parse_json()
         {
             return json;
         }
-        serde_saphyr::from_str_with_options(self.text, options()).map_err(|error| {
+        serde_saphyr::from_str_with_options(self.text, options(typed)).map_err(|error| {
             let place = error.location().map(|location| (location.line(), location.column()));
             Problem { message: message(&error), place }
         })
@@ -125,12 +128,12 @@ impl TextDocument<'_> {
 
 impl Typed for TextDocument<'_> {
     fn typed<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        self.parse()
+        self.parse(true)
     }
 }
 
 /// As `kubectl` reads: YAML 1.1 scalars, a duplicate key is an error, a number is no string.
-fn options() -> Options {
+fn options(typed: bool) -> Options {
     serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_depth: DEPTH_MAX,
@@ -138,7 +141,7 @@ fn options() -> Options {
             max_documents: 1,
         },
         legacy_octal_numbers: true,
-        no_schema: true,
+        no_schema: typed,
         with_snippet: false,
     }
 }

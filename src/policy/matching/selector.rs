@@ -30,10 +30,10 @@ enum Test {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum SelectorError {
     /// `In` or `NotIn` without values.
-    #[error("values: Invalid value: []: for 'in', 'notin' operators, values set can't be empty")]
+    #[error("values: Invalid value: null: for 'in', 'notin' operators, values set can't be empty")]
     ValuesMissing,
     /// `Exists` or `DoesNotExist` with values.
-    #[error("values: Invalid value: [{0}]: values set must be empty for exists and does not exist")]
+    #[error("values: Invalid value: {0}: values set must be empty for exists and does not exist")]
     ValuesNotEmpty(String),
     /// A key that can't be a label.
     #[error("key: Invalid value: {0:?}: {1}")]
@@ -100,7 +100,9 @@ fn term(key: &str, operator: SelectorOperator, values: &[String]) -> Result<Term
             return Err(SelectorError::ValuesMissing);
         }
         SelectorOperator::Exists | SelectorOperator::DoesNotExist if !values.is_empty() => {
-            return Err(SelectorError::ValuesNotEmpty(values.join(" ")));
+            return Err(SelectorError::ValuesNotEmpty(
+                serde_json::to_string(values).unwrap_or_default(),
+            ));
         }
         _ => {}
     }

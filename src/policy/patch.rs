@@ -152,12 +152,10 @@ impl Place<'_> {
     fn remove(self) -> Result<(), String> {
         match self.parent {
             Value::Object(members) => {
-                if members.shift_remove(&self.key).is_none() {
-                    return Err(format!(
-                        "Unable to remove nonexistent key: {}: {MISSING}",
-                        self.key
-                    ));
-                }
+                let key = &self.key;
+                let removed = members.shift_remove(key).map(|_| ());
+                removed
+                    .ok_or_else(|| format!("Unable to remove nonexistent key: {key}: {MISSING}"))?;
             }
             Value::Array(items) => {
                 let place = index(&self.key, items.len(), items.len())?;
@@ -296,7 +294,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_do_what_the_api_server_does() {
+    fn add_and_remove_do_what_the_api_server_does() {
         let rows = [
             (
                 json!({"op": "add", "path": "/a/c", "value": 2}),
@@ -340,6 +338,15 @@ mod tests {
                 json!({"op": "remove", "path": "/q"}),
                 "error in remove for path: '/q': Unable to remove nonexistent key: q: missing value",
             ),
+        ];
+        for (operation, expected) in rows {
+            check(&operation, expected);
+        }
+    }
+
+    #[test]
+    fn replace_test_move_and_copy_do_what_the_api_server_does() {
+        let rows = [
             (
                 json!({"op": "replace", "path": "/q", "value": 1}),
                 r#"{"a":{"b":1},"l":[1,2,3],"s":"x","q":1}"#,

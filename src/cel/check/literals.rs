@@ -72,7 +72,7 @@ impl Validator<'_> {
             }
             ExprKind::Fold(fold) => {
                 self.visit(&fold.range, mixed);
-                for filter in &fold.filter {
+                if let Some(filter) = &fold.filter {
                     self.visit(filter, mixed);
                 }
                 self.visit(&fold.body, mixed);

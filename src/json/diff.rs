@@ -5,8 +5,7 @@
 
 use std::iter;
 
-use serde_json::{Map, Value};
-
+use crate::json::node::{Array, Kind, Node, Object};
 use crate::json::patch::Operation;
 use crate::json::pointer::Pointer;
 
@@ -17,56 +16,54 @@ const ALIGNED_PAIRS_MAX: usize = 64 * 64;
 /// How alike two equal elements are; everything else is less.
 const EQUAL: u32 = 1_000;
 
-pub(in crate::json) fn diff(from: &Value, to: &Value) -> Vec<Operation> {
+pub(in crate::json) fn diff(from: Node<'_>, to: Node<'_>) -> Vec<Operation> {
     let mut operations = Vec::new();
     value(&mut operations, &Pointer::root(), from, to);
     operations
 }
 
-fn value(operations: &mut Vec<Operation>, path: &Pointer, from: &Value, to: &Value) {
-    match (from, to) {
-        (Value::Object(from), Value::Object(to)) => object(operations, path, from, to),
-        (Value::Array(from), Value::Array(to)) => array(operations, path, from, to),
+fn value(operations: &mut Vec<Operation>, path: &Pointer, from: Node<'_>, to: Node<'_>) {
+    match (from.kind(), to.kind()) {
+        (Kind::Object(from), Kind::Object(to)) => object(operations, path, from, to),
+        (Kind::Array(from), Kind::Array(to)) => array(operations, path, from, to),
         _ if from == to => {}
-        _ => operations.push(Operation::Replace { path: path.clone(), value: to.clone() }),
+        _ => operations.push(Operation::Replace { path: path.clone(), value: to.to_value() }),
     }
 }
 
-fn object(
-    operations: &mut Vec<Operation>,
-    path: &Pointer,
-    from: &Map<String, Value>,
-    to: &Map<String, Value>,
-) {
-    for (key, old) in from {
+fn object(operations: &mut Vec<Operation>, path: &Pointer, from: Object<'_>, to: Object<'_>) {
+    for (key, old) in from.iter() {
         match to.get(key) {
             Some(new) if old == new => {}
             Some(new) => value(operations, &path.child(key), old, new),
             None => operations.push(Operation::Remove { path: path.child(key) }),
         }
     }
-    for (key, new) in to.iter().filter(|(key, _)| !from.contains_key(*key)) {
-        operations.push(Operation::Add { path: path.child(key), value: new.clone() });
+    for (key, new) in to.iter().filter(|(key, _)| !from.contains(key)) {
+        operations.push(Operation::Add { path: path.child(key), value: new.to_value() });
     }
 }
 
-fn array(operations: &mut Vec<Operation>, path: &Pointer, from: &[Value], to: &[Value]) {
-    let before = iter::zip(from, to).take_while(|(a, b)| a == b).count();
-    let (from, to) = (from.get(before..).unwrap_or(&[]), to.get(before..).unwrap_or(&[]));
-    let after = iter::zip(from.iter().rev(), to.iter().rev()).take_while(|(a, b)| a == b).count();
-    let from = from.get(..from.len() - after).unwrap_or(&[]);
-    let to = to.get(..to.len() - after).unwrap_or(&[]);
+fn array(operations: &mut Vec<Operation>, path: &Pointer, from: Array<'_>, to: Array<'_>) {
+    let equal = |(a, b): &(Node<'_>, Node<'_>)| a == b;
+    let before = iter::zip(from.iter(), to.iter()).take_while(equal).count();
+    let shorter = from.len().min(to.len()) - before;
+    let ends = iter::zip(from.iter().rev(), to.iter().rev()).take(shorter);
+    let after = ends.take_while(equal).count();
+    let changed = |array: Array<'_>| before..array.len() - after;
+    let from: Vec<Node<'_>> = changed(from).filter_map(|at| from.get(at)).collect();
+    let to: Vec<Node<'_>> = changed(to).filter_map(|at| to.get(at)).collect();
 
     let mut position = before;
     let (mut old, mut new) = (from.iter(), to.iter());
     let (mut old_at, mut new_at) = (0, 0);
     let end = (from.len(), to.len());
-    for (old_next, new_next) in align(from, to).into_iter().chain([end]) {
-        let gone: Vec<&Value> = old.by_ref().take(old_next - old_at).collect();
-        let come: Vec<&Value> = new.by_ref().take(new_next - new_at).collect();
+    for (old_next, new_next) in align(&from, &to).into_iter().chain([end]) {
+        let gone: Vec<Node<'_>> = old.by_ref().take(old_next - old_at).copied().collect();
+        let come: Vec<Node<'_>> = new.by_ref().take(new_next - new_at).copied().collect();
         gap(operations, path, &mut position, &gone, &come);
         if let (Some(old), Some(new)) = (old.next(), new.next()) {
-            value(operations, &path.child(position), old, new);
+            value(operations, &path.child(position), *old, *new);
             position += 1;
         }
         (old_at, new_at) = (old_next + 1, new_next + 1);
@@ -78,15 +75,15 @@ fn gap(
     operations: &mut Vec<Operation>,
     path: &Pointer,
     position: &mut usize,
-    gone: &[&Value],
-    come: &[&Value],
+    gone: &[Node<'_>],
+    come: &[Node<'_>],
 ) {
     for (old, new) in iter::zip(gone, come) {
-        if likeness(old, new) == 0 {
+        if likeness(*old, *new) == 0 {
             let path = path.child(*position);
-            operations.push(Operation::Replace { path, value: (*new).clone() });
+            operations.push(Operation::Replace { path, value: new.to_value() });
         } else {
-            value(operations, &path.child(*position), old, new);
+            value(operations, &path.child(*position), *old, *new);
         }
         *position += 1;
     }
@@ -94,19 +91,19 @@ fn gap(
         operations.push(Operation::Remove { path: path.child(*position) });
     }
     for new in come.iter().skip(gone.len()) {
-        operations.push(Operation::Add { path: path.child(*position), value: (*new).clone() });
+        operations.push(Operation::Add { path: path.child(*position), value: new.to_value() });
         *position += 1;
     }
 }
 
 /// Pairs of positions in both arrays, rising in both, whose likeness is the greatest in sum.
-fn align(from: &[Value], to: &[Value]) -> Vec<(usize, usize)> {
+fn align(from: &[Node<'_>], to: &[Node<'_>]) -> Vec<(usize, usize)> {
     if from.len().saturating_mul(to.len()) > ALIGNED_PAIRS_MAX {
         return Vec::new();
     }
     let width = to.len() + 1;
     let likeness: Vec<u32> =
-        from.iter().flat_map(|old| to.iter().map(move |new| likeness(old, new))).collect();
+        from.iter().flat_map(|old| to.iter().map(move |new| likeness(*old, *new))).collect();
     // best[i * width + j]: the greatest sum for the elements from i and from j on.
     let mut best = vec![0_u32; (from.len() + 1) * width];
     let at = |best: &[u32], i: usize, j: usize| best.get(i * width + j).copied().unwrap_or(0);
@@ -137,10 +134,10 @@ fn align(from: &[Value], to: &[Value]) -> Vec<(usize, usize)> {
 }
 
 /// From 0 (nothing in common) to [`EQUAL`]. Objects are as alike as their members; any two arrays a little.
-fn likeness(a: &Value, b: &Value) -> u32 {
-    match (a, b) {
+fn likeness(a: Node<'_>, b: Node<'_>) -> u32 {
+    match (a.kind(), b.kind()) {
         _ if a == b => EQUAL,
-        (Value::Object(a), Value::Object(b)) => {
+        (Kind::Object(a), Kind::Object(b)) => {
             let common = a.iter().filter_map(|(key, a)| Some((a, b.get(key)?)));
             let (shared, equal) = common
                 .fold((0, 0), |(shared, equal), (a, b)| (shared + 1, equal + usize::from(a == b)));
@@ -149,7 +146,7 @@ fn likeness(a: &Value, b: &Value) -> u32 {
             }
             1 + (equal * (EQUAL as usize - 2) / a.len().max(b.len())) as u32
         }
-        (Value::Array(_), Value::Array(_)) => 1,
+        (Kind::Array(_), Kind::Array(_)) => 1,
         _ => 0,
     }
 }

@@ -14,9 +14,9 @@ use std::borrow::Cow;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::json::DEPTH_MAX;
 use crate::json::diff;
 use crate::json::pointer::Pointer;
+use crate::json::{DEPTH_MAX, Document, Node};
 
 /// Operations of one patch. The API server refuses longer ones (`maxJSONPatchOperations`).
 pub const OPERATIONS_MAX: usize = 10_000;
@@ -141,13 +141,17 @@ impl Patch {
 /// A small patch that makes `to` of `from`: parents of changed values stay, and array elements are aligned.
 ///
 /// ```
-/// use portcullis::json::patch;
-/// use serde_json::json;
-///
+/// # use portcullis::json::patch;
+/// # use serde_json::json;
 /// let patch = patch::diff(&json!({"a": [1, 2]}), &json!({"a": [0, 1, 2]}));
 /// assert_eq!(patch.text(), r#"[{"op":"add","path":"/a/0","value":0}]"#);
 /// ```
 pub fn diff(from: &Value, to: &Value) -> Patch {
+    diff_nodes(Document::from_value(from).root(), Document::from_value(to).root())
+}
+
+/// The same for nodes. Numbers are different if their values are: `1` is not changed to `1.0`.
+pub fn diff_nodes(from: Node<'_>, to: Node<'_>) -> Patch {
     Patch(diff::diff(from, to))
 }
 
@@ -403,8 +407,6 @@ mod tests {
         check(json!({"a": 1}), &replace("/b"), Ok(json!({"a": 1, "b": 9})));
         check(json!([1, 2]), &replace("/1"), Ok(json!([1, 9])));
         check(json!({"a": 1}), &replace("/b/c"), Err("operation 0: no value at `/b/c`"));
-        let no_index = "operation 0: `/2` is no index of the array there";
-        check(json!([1, 2]), &replace("/2"), Err(no_index));
     }
 
     #[test]
@@ -480,7 +482,6 @@ mod tests {
             r#"[{"op":"add","path":"/a"}]"#,
             r#"[{"op":"move","path":"/a"}]"#,
             r#"[{"op":"merge","path":"/a","value":1}]"#,
-            r#"[{"path":"/a"}]"#,
         ] {
             assert!(Patch::parse(text.as_bytes()).is_err(), "{text}");
         }

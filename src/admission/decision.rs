@@ -7,7 +7,8 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::json::patch::{Patch, diff};
+use crate::json::Document;
+use crate::json::patch::{Patch, diff_nodes};
 use crate::policy::api::{PolicyKind, StatusReason, ValidationAction};
 use crate::policy::definitions::Origin;
 use crate::policy::mutate::Mutated;
@@ -99,7 +100,8 @@ impl<'s> Decision<'s> {
             Some(_) => decision.deny(403, "Forbidden", &outcomes),
             None => {
                 if let Some(object) = &object {
-                    decision.patch = diff(&request.object.to_value(), object);
+                    let changed = Document::from_value(object);
+                    decision.patch = diff_nodes(request.object, changed.root());
                 }
                 decision.object = object;
             }

@@ -41,7 +41,7 @@ pub fn mutate<'s: 'q, 'q>(question: Question<'s, 'q>) -> Result<Mutated<'s>, Hal
     if state.dirty && !reinvocable.is_empty() && !denied(&outcomes) {
         outcomes.extend(state.again(question, &reinvocable)?);
     }
-    Ok(Mutated { outcomes, object: state.object })
+    Ok(Mutated { outcomes, object: state.object.map(|changed| changed.value) })
 }
 
 fn denied(outcomes: &[Outcome<'_>]) -> bool {
@@ -60,9 +60,15 @@ fn key(invocation: &Invocation<'_, '_>) -> Key {
 /// The object on its way through the policies.
 struct State {
     /// None while it is still the request's own.
-    object: Option<Json>,
+    object: Option<Changed>,
     /// Whether any mutation was made, even one that changed nothing.
     dirty: bool,
+}
+
+/// An object that policies changed: as it is patched, and as expressions see it.
+struct Changed {
+    value: Json,
+    document: Document,
 }
 
 impl State {
@@ -72,7 +78,8 @@ impl State {
         question: Question<'s, 'q>,
         reinvocable: &[Key],
     ) -> Result<Vec<Outcome<'s>>, Halt> {
-        let document = self.object.as_ref().map(Document::from_value);
+        // The pass changes what the state holds, so the request keeps a copy.
+        let document = self.object.as_ref().map(|changed| changed.document.clone());
         let object = document.as_ref().map_or(question.request.object, Document::root);
         let request = Request { object, ..*question.request };
         let question = Question { request: &request, ..question };
@@ -160,24 +167,30 @@ impl State {
             Ok(patch) => patch,
             Err(message) => return Ok(Err(message)),
         };
-        let mut object = self.object.clone().unwrap_or_else(|| request.object.to_value());
-        match apply(&mut object, patch) {
+        if patch.is_empty() {
+            return Ok(Ok(false));
+        }
+        let mut value = match &self.object {
+            Some(changed) => changed.value.clone(),
+            None => request.object.to_value(),
+        };
+        match apply(&mut value, patch) {
             Ok(()) => {}
             Err(NotApplied::Test) => return Ok(Ok(false)),
             Err(NotApplied::Error(error)) => return Ok(Err(format!("JSON Patch: {error}"))),
         }
-        check_object(&object)?;
-        let document = Document::from_value(&object);
+        check_object(&value)?;
+        let document = Document::from_value(&value);
         let changed = self.with_object(request, |before| before != document.root());
         if changed {
-            self.object = Some(object);
+            self.object = Some(Changed { value, document });
         }
         Ok(Ok(changed))
     }
 
     fn with_object<T>(&self, request: &Request<'_>, see: impl FnOnce(Node<'_>) -> T) -> T {
         match &self.object {
-            Some(object) => see(Document::from_value(object).root()),
+            Some(changed) => see(changed.document.root()),
             None => see(request.object),
         }
     }

@@ -3,11 +3,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use crate::cel::check::{self, Expected};
-use crate::cel::diagnostic::{CompileError, Stage};
-use crate::cel::parser;
-use crate::cel::planner;
-use crate::cel::program::Program;
+use crate::cel::program::{Program, Variable};
 use crate::cel::types::{Fields, StructType, Type};
 use crate::cel::version::Version;
 
@@ -19,15 +15,6 @@ pub struct Env {
     variables: Vec<Variable>,
     has_variables: bool,
     has_mutation: bool,
-}
-
-/// A named expression that others use as `variables.NAME`; evaluated when first used.
-#[derive(Clone)]
-pub(crate) struct Variable {
-    pub name: String,
-    pub ty: Type,
-    /// The expression, or why it does not compile: an expression that uses it then has an error.
-    pub program: Arc<Result<Program, String>>,
 }
 
 /// The name by which variables are reached.
@@ -76,22 +63,6 @@ impl Env {
     /// The dialect.
     pub fn version(&self) -> Version {
         self.version
-    }
-
-    /// Compiles an expression whose type has to be one of `expected`; any, if none is given.
-    pub fn compile(&self, source: &str, expected: &[Type]) -> Result<Program, CompileError> {
-        let refuse = |stage, diagnostics| CompileError::new(source, stage, diagnostics);
-        let (expr, count) = parser::parse(source, self.version)
-            .map_err(|error| refuse(Stage::Compile, vec![error]))?;
-        let checked =
-            check::check(self, &expr, count).map_err(|errors| refuse(Stage::Compile, errors))?;
-        if !Expected(expected).accepts(&checked.output) {
-            let error = Expected(expected).refuse(&expr, &checked.output);
-            return Err(refuse(Stage::Output, vec![error]));
-        }
-        let plan =
-            planner::plan(&expr, &checked).map_err(|error| refuse(Stage::Plan, vec![error]))?;
-        Ok(Program::new(source, checked.output, plan, checked.locals))
     }
 
     /// The declared variables, in their order.

@@ -1,9 +1,10 @@
 //! Tokens to a syntax tree, by the grammar of the language: one function for each rule, the loosest
 //! binding first. Macros are expanded as they are met. Nothing here knows names or types.
 
-use crate::cel::ast::{Element, Entry, Expr, ExprId, ExprKind, Field, Literal};
+mod literal;
+
+use crate::cel::ast::{Element, Entry, Expr, ExprId, ExprKind, Field};
 use crate::cel::diagnostic::{Diagnostic, Span};
-use crate::cel::escape;
 use crate::cel::lexer::{self, Token, TokenKind};
 use crate::cel::macros;
 use crate::cel::version::Version;
@@ -492,30 +493,6 @@ impl Parser<'_> {
         }
         Ok(None)
     }
-
-    fn literal(&mut self) -> Parsed<Expr> {
-        let start = self.take();
-        let token = if start.kind == TokenKind::Minus { self.take() } else { start };
-        let negative = start.kind == TokenKind::Minus;
-        let span = start.span.to(token.span);
-        let text = self.text(token);
-        let literal = match token.kind {
-            TokenKind::Int => int(text, negative).ok_or("invalid int literal"),
-            TokenKind::Float => double(text, negative).ok_or("invalid double literal"),
-            _ if negative => return Err(self.unexpected("mismatched", token, OPERAND)),
-            TokenKind::Uint => uint(text).ok_or("invalid uint literal"),
-            TokenKind::String => escape::string(text).map(Literal::String),
-            TokenKind::Bytes => escape::bytes(text.get(1..).unwrap_or("")).map(Literal::Bytes),
-            TokenKind::True => Ok(Literal::Bool(true)),
-            TokenKind::False => Ok(Literal::Bool(false)),
-            TokenKind::Null => Ok(Literal::Null),
-            _ => return Err(self.unexpected("mismatched", token, OPERAND)),
-        };
-        match literal {
-            Ok(literal) => Ok(self.node(span, span.start, ExprKind::Literal(literal))),
-            Err(message) => Err(plain(span, message)),
-        }
-    }
 }
 
 fn operand_span(kind: &ExprKind) -> Span {
@@ -527,26 +504,6 @@ fn operand_span(kind: &ExprKind) -> Span {
 
 fn too_deep() -> String {
     format!("max recursion depth exceeded: more than {NESTING_MAX} levels")
-}
-
-fn int(text: &str, negative: bool) -> Option<Literal> {
-    let (digits, radix) = radix(text);
-    let digits = if negative { format!("-{digits}") } else { digits.to_owned() };
-    i64::from_str_radix(&digits, radix).ok().map(Literal::Int)
-}
-
-fn uint(text: &str) -> Option<Literal> {
-    let (digits, radix) = radix(text.get(..text.len().checked_sub(1)?)?);
-    u64::from_str_radix(digits, radix).ok().map(Literal::Uint)
-}
-
-fn radix(text: &str) -> (&str, u32) {
-    text.strip_prefix("0x").map_or((text, 10), |digits| (digits, 16))
-}
-
-fn double(text: &str, negative: bool) -> Option<Literal> {
-    let value: f64 = text.parse().ok().filter(|value: &f64| value.is_finite())?;
-    Some(Literal::Double(if negative { -value } else { value }))
 }
 
 #[cfg(test)]

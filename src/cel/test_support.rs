@@ -2,7 +2,7 @@
 
 use crate::cel::answers::NoAnswers;
 use crate::cel::env::Env;
-use crate::cel::program::Evaluation;
+use crate::cel::evaluation::Evaluation;
 use crate::cel::value::{Arena, Literal, Value};
 
 /// The value of an expression as a literal, or why it has none.

@@ -25,8 +25,8 @@ use crate::controller::publish::Publisher;
 use crate::ledger::Ledger;
 use crate::server::review::Reviewer;
 use crate::server::{Certificate, Limits, Server, certificates, runtime, serve};
+use crate::telemetry::Metrics;
 use crate::telemetry::log::{self, Format};
-use crate::telemetry::{Metrics, metrics};
 
 /// How long a server in a cluster goes on answering after it was told to stop: until Services have heard of it.
 const CLUSTER_LINGER: Duration = Duration::from_secs(5);

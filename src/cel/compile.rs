@@ -1,0 +1,27 @@
+//! The way of an expression from text to program.
+
+use crate::cel::check::{self, Expected};
+use crate::cel::diagnostic::{CompileError, Stage};
+use crate::cel::env::Env;
+use crate::cel::parser;
+use crate::cel::planner;
+use crate::cel::program::Program;
+use crate::cel::types::Type;
+
+impl Env {
+    /// Compiles an expression whose type has to be one of `expected`; any, if none is given.
+    pub fn compile(&self, source: &str, expected: &[Type]) -> Result<Program, CompileError> {
+        let refuse = |stage, diagnostics| CompileError::new(source, stage, diagnostics);
+        let (expr, count) = parser::parse(source, self.version())
+            .map_err(|error| refuse(Stage::Compile, vec![error]))?;
+        let checked =
+            check::check(self, &expr, count).map_err(|errors| refuse(Stage::Compile, errors))?;
+        if !Expected(expected).accepts(&checked.output) {
+            let error = Expected(expected).refuse(&expr, &checked.output);
+            return Err(refuse(Stage::Output, vec![error]));
+        }
+        let plan =
+            planner::plan(&expr, &checked).map_err(|error| refuse(Stage::Plan, vec![error]))?;
+        Ok(Program::new(source, checked.output, plan, checked.locals))
+    }
+}

@@ -46,3 +46,6 @@ pub fn review<'s>(
         Halt::Broken(message) => Ok(Decision::internal_error(&message)),
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,3 +123,25 @@ pub(crate) enum FoldKind {
     /// `list.sortBy(v, key)`
     SortBy,
 }
+
+impl ExprKind {
+    /// Every node directly below this one.
+    pub fn children(&self) -> Vec<&Expr> {
+        match self {
+            ExprKind::Literal(_) | ExprKind::Ident(_) => Vec::new(),
+            ExprKind::Select { operand, .. } | ExprKind::OptSelect { operand, .. } => vec![operand],
+            ExprKind::Call { target, args, .. } => {
+                target.as_deref().into_iter().chain(args).collect()
+            }
+            ExprKind::And(terms) | ExprKind::Or(terms) => terms.iter().collect(),
+            ExprKind::List(elements) => elements.iter().map(|element| &element.value).collect(),
+            ExprKind::Map(entries) => {
+                entries.iter().flat_map(|entry| [&entry.key, &entry.value]).collect()
+            }
+            ExprKind::Struct { fields, .. } => fields.iter().map(|field| &field.value).collect(),
+            ExprKind::Fold(fold) => {
+                [&fold.range, &fold.body].into_iter().chain(&fold.filter).collect()
+            }
+        }
+    }
+}

@@ -107,25 +107,10 @@ impl Parser<'_> {
         Expr { id, span, at, kind }
     }
 
+    /// How deep operations nest in what is directly below a node.
     fn height(&self, kind: &ExprKind) -> u16 {
         let of = |expr: &Expr| self.heights.get(expr.id as usize).copied().unwrap_or(0);
-        let all = |exprs: &[Expr]| exprs.iter().map(of).max().unwrap_or(0);
-        match kind {
-            ExprKind::Literal(_) | ExprKind::Ident(_) => 0,
-            ExprKind::Select { operand, .. } | ExprKind::OptSelect { operand, .. } => of(operand),
-            ExprKind::Call { target, args, .. } => all(args).max(target.as_deref().map_or(0, of)),
-            ExprKind::And(terms) | ExprKind::Or(terms) => all(terms),
-            ExprKind::List(elements) => elements.iter().map(|e| of(&e.value)).max().unwrap_or(0),
-            ExprKind::Map(entries) => {
-                entries.iter().map(|e| of(&e.key).max(of(&e.value))).max().unwrap_or(0)
-            }
-            ExprKind::Struct { fields, .. } => {
-                fields.iter().map(|f| of(&f.value)).max().unwrap_or(0)
-            }
-            ExprKind::Fold(fold) => {
-                of(&fold.range).max(of(&fold.body)).max(fold.filter.as_ref().map_or(0, of))
-            }
-        }
+        kind.children().into_iter().map(of).max().unwrap_or(0)
     }
 
     fn peek(&self) -> Token {

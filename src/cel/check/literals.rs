@@ -29,54 +29,19 @@ impl Validator<'_> {
     /// Visits a node; mixed literals are allowed within the arguments of `format`.
     fn visit(&mut self, expr: &Expr, mixed: bool) {
         match &expr.kind {
-            ExprKind::Literal(_) | ExprKind::Ident(_) => {}
-            ExprKind::Select { operand, .. } | ExprKind::OptSelect { operand, .. } => {
-                self.visit(operand, mixed);
+            ExprKind::Call { function, args, .. } if self.literals => self.call(function, args),
+            ExprKind::List(elements) if !mixed => {
+                self.homogeneous(elements.iter().map(|e| (&e.value, e.optional)));
             }
-            ExprKind::Call { target, function, args } => {
-                if self.literals {
-                    self.call(function, args);
-                }
-                let mixed = mixed || function == "format";
-                for arg in target.as_deref().into_iter().chain(args) {
-                    self.visit(arg, mixed);
-                }
+            ExprKind::Map(entries) if !mixed => {
+                self.homogeneous(entries.iter().map(|e| (&e.key, false)));
+                self.homogeneous(entries.iter().map(|e| (&e.value, e.optional)));
             }
-            ExprKind::And(terms) | ExprKind::Or(terms) => {
-                for term in terms {
-                    self.visit(term, mixed);
-                }
-            }
-            ExprKind::List(elements) => {
-                if !mixed {
-                    self.homogeneous(elements.iter().map(|e| (&e.value, e.optional)));
-                }
-                for element in elements {
-                    self.visit(&element.value, mixed);
-                }
-            }
-            ExprKind::Map(entries) => {
-                if !mixed {
-                    self.homogeneous(entries.iter().map(|e| (&e.key, false)));
-                    self.homogeneous(entries.iter().map(|e| (&e.value, e.optional)));
-                }
-                for entry in entries {
-                    self.visit(&entry.key, mixed);
-                    self.visit(&entry.value, mixed);
-                }
-            }
-            ExprKind::Struct { fields, .. } => {
-                for field in fields {
-                    self.visit(&field.value, mixed);
-                }
-            }
-            ExprKind::Fold(fold) => {
-                self.visit(&fold.range, mixed);
-                if let Some(filter) = &fold.filter {
-                    self.visit(filter, mixed);
-                }
-                self.visit(&fold.body, mixed);
-            }
+            _ => {}
+        }
+        let formats = matches!(&expr.kind, ExprKind::Call { function, .. } if function == "format");
+        for child in expr.kind.children() {
+            self.visit(child, mixed || formats);
         }
     }
 

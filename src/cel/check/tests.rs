@@ -1,3 +1,5 @@
+//! Which expressions the checker accepts, and of which type they are.
+
 use crate::cel::env::Env;
 use crate::cel::types::{StructType, Type};
 use crate::cel::version::Version;

@@ -10,7 +10,7 @@ E2E_THREADS ?= 4
 .PHONY: run test check e2e bench crds image conformance help
 
 run: ## build, serve policies/ over HTTPS, show three sample requests decided, keep serving
-	$(CARGO) run --release $(CARGO_FLAGS) --bin portcullis -- serve --policies policies --samples policies/samples
+	$(CARGO) run --release $(CARGO_FLAGS) --bin portcullis -- serve --policies policies --samples docs/samples
 
 test: ## run every test: unit, tidy, specs, conformance, then the real control plane
 	$(CARGO) test $(CARGO_FLAGS)

@@ -105,6 +105,8 @@ impl Env {
             "google.protobuf.Duration" => Type::Duration,
             "google.protobuf.Timestamp" => Type::Timestamp,
             "optional_type" if self.version >= Version::v1(28) => Type::optional(Type::Dyn),
+            "net.IP" if self.version >= Version::v1(30) => Type::Opaque("net.IP"),
+            "net.CIDR" if self.version >= Version::v1(30) => Type::Opaque("net.CIDR"),
             _ => return self.struct_named(name),
         })
     }

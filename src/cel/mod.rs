@@ -17,9 +17,11 @@
 
 mod answers;
 mod ast;
+mod authorization;
 mod check;
 mod compile;
 mod cost;
+mod decimal;
 mod diagnostic;
 mod env;
 mod escape;
@@ -27,30 +29,42 @@ mod eval;
 mod evaluation;
 mod fault;
 mod fold;
+mod formats;
 mod lexer;
 mod library;
 mod macros;
+mod net;
 mod parser;
 mod plan;
 mod planner;
 mod program;
+mod quantity;
+mod quote;
 mod regexp;
+mod semver;
 mod time;
 mod types;
+mod url;
 mod value;
 mod version;
 
 pub use crate::cel::answers::{Answer, Answers, Check, CheckTarget, NoAnswers};
+pub use crate::cel::authorization::{Authorizer, Decision, GroupCheck, PathCheck, ResourceCheck};
 pub use crate::cel::cost::EXPRESSION_COST_MAX;
 pub(crate) use crate::cel::diagnostic::nearest;
 pub use crate::cel::diagnostic::{CompileError, Diagnostic, Span, Stage};
 pub use crate::cel::env::Env;
 pub use crate::cel::evaluation::{EvalError, Evaluation, Run, VARIABLE_DEPTH_MAX};
+pub use crate::cel::formats::NamedFormat;
 pub use crate::cel::library::{Function, LIBRARIES, Library, Overload};
+pub use crate::cel::net::Cidr;
 pub use crate::cel::program::Program;
+pub use crate::cel::quantity::Quantity;
+pub use crate::cel::semver::Semver;
 pub use crate::cel::time::{Duration, Timestamp};
 pub use crate::cel::types::{Fields, StructType, Type};
-pub use crate::cel::value::{Arena, List, Literal, Map, NotJson, Struct, Value};
+pub use crate::cel::url::Url;
+pub use crate::cel::value::{Arena, List, Literal, Map, NotJson, Opaque, Struct, Value};
 pub use crate::cel::version::Version;
 
 #[cfg(test)]

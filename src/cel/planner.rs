@@ -174,7 +174,9 @@ impl Planner<'_> {
         for arg in args {
             steps.push(self.step(arg)?);
         }
-        let charge = function.cost.or_else(|| overload.map(|o| o.cost)).unwrap_or(Charge::One);
+        let own = overload.map(|overload| overload.cost);
+        let charge = own.filter(|cost| !matches!(cost, Charge::One)).or(function.cost);
+        let charge = charge.unwrap_or(Charge::One);
         let args = steps.into_boxed_slice();
         let call = Call { function, args, charge, span: expr.span };
         Self::simplify(call, overload.map_or("", |overload| overload.id))

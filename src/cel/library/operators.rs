@@ -264,7 +264,7 @@ fn no_overload<'a>(context: Context<'a>, _: &[Value<'a>]) -> Outcome<'a> {
 
 fn contains<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
     match args {
-        [element, Value::List(list)] => Ok(Value::Bool(list.iter().any(|e| equal(e, *element)))),
+        [element, Value::List(list)] => Ok(Value::Bool(list.iter().any(|e| equal(*element, e)))),
         [key, Value::Map(map)] => Ok(Value::Bool(map.get(*key).is_some())),
         _ => Err(Fault::no_overload(context.arena)),
     }

@@ -7,7 +7,7 @@ use crate::cel::fault::{Fault, Outcome};
 use crate::cel::library::{Function, overload};
 use crate::cel::regexp::Pattern;
 use crate::cel::time::{Duration, Timestamp};
-use crate::cel::value::{Context, Value, char_count};
+use crate::cel::value::{Context, Opaque, Value, char_count};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     Function {
@@ -153,6 +153,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
             overload("double_to_string", "(double) -> string"),
             overload("duration_to_string", "(google.protobuf.Duration) -> string"),
             overload("int64_to_string", "(int) -> string"),
+            overload("ip_to_string", "(net.IP) -> string").since(30),
+            overload("cidr_to_string", "(net.CIDR) -> string").since(30),
             overload("timestamp_to_string", "(google.protobuf.Timestamp) -> string"),
             overload("uint64_to_string", "(uint) -> string"),
         ],
@@ -352,6 +354,8 @@ fn to_string<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Double(value)] => text.write_str(&double_text(*value)),
         [Value::Duration(length)] => write!(text, "{length}"),
         [Value::Timestamp(instant)] => write!(text, "{instant}"),
+        [Value::Opaque(Opaque::Ip(address))] => write!(text, "{address}"),
+        [Value::Opaque(Opaque::Cidr(cidr))] => write!(text, "{cidr}"),
         _ => return Err(Fault::no_overload(arena)),
     };
     match written {

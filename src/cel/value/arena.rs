@@ -1,9 +1,11 @@
 //! The memory of one request: what evaluation makes lies here until the request is answered.
 
+use std::cell::OnceCell;
 use std::fmt;
 
 use bumpalo::Bump;
 
+use crate::cel::answers::Check;
 use crate::cel::value::Value;
 
 /// How much the expressions of one request may make. The cost limits keep honest expressions far
@@ -14,6 +16,13 @@ pub const ARENA_BYTES_MAX: usize = 64 << 20;
 #[derive(Default)]
 pub struct Arena {
     bump: Bump,
+    /// The questions that had no answer.
+    unanswered: OnceCell<Box<Unanswered>>,
+}
+
+struct Unanswered {
+    check: Check,
+    next: OnceCell<Box<Unanswered>>,
 }
 
 /// The arena is full.
@@ -29,6 +38,7 @@ impl Arena {
     /// Forgets everything in it and keeps the memory for the next request.
     pub fn reset(&mut self) {
         self.bump.reset();
+        self.unanswered.take();
     }
 
     /// How many bytes it holds on to.
@@ -73,6 +83,19 @@ impl Arena {
             self.room_for(0)?;
         }
         Ok(kept.into_bump_slice())
+    }
+
+    /// Keeps a question for the authorizer. There are few: each costs a third of what an expression
+    /// may.
+    pub(crate) fn keep_check(&self, check: Check) -> &Check {
+        let mut end = &self.unanswered;
+        while let Some(known) = end.get() {
+            if known.check == check {
+                return &known.check;
+            }
+            end = &known.next;
+        }
+        &end.get_or_init(|| Box::new(Unanswered { check, next: OnceCell::new() })).check
     }
 
     /// A growing vector in the arena.

@@ -25,6 +25,7 @@ pub(crate) fn equal(one: Value<'_>, two: Value<'_>) -> bool {
             (one, two) => one.is_none() && two.is_none(),
         },
         (Value::Struct(one), Value::Struct(two)) => structs_equal(one, two),
+        (Value::Opaque(one), Value::Opaque(two)) => one.equals(two),
         _ => numbers(one, two) == Some(Ordering::Equal),
     }
 }

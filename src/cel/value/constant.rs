@@ -61,7 +61,7 @@ impl Constant {
             Value::Timestamp(instant) => Constant::Timestamp(instant),
             Value::Duration(length) => Constant::Duration(length),
             Value::Type(name) => Constant::Type(name.into()),
-            Value::Optional(_) | Value::Struct(_) => return None,
+            Value::Optional(_) | Value::Struct(_) | Value::Opaque(_) => return None,
         })
     }
 }

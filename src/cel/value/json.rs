@@ -69,7 +69,7 @@ impl<'a> Value<'a> {
                     |(name, value): &(&str, Value<'a>)| Ok(((*name).to_owned(), value.to_json()?));
                 Json::Object(object.fields.iter().map(field).collect::<Result<_, NotJson>>()?)
             }
-            Value::Type(_) => return Err(not_json()),
+            Value::Type(_) | Value::Opaque(_) => return Err(not_json()),
         })
     }
 

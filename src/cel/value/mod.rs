@@ -7,6 +7,7 @@ mod constant;
 mod json;
 mod list;
 mod map;
+mod opaque;
 mod show;
 
 use crate::cel::answers::Answers;
@@ -19,6 +20,7 @@ pub(crate) use crate::cel::value::constant::Constant;
 pub use crate::cel::value::json::NotJson;
 pub use crate::cel::value::list::List;
 pub use crate::cel::value::map::Map;
+pub use crate::cel::value::opaque::Opaque;
 pub use crate::cel::value::show::Literal;
 
 /// A value. Copying it copies no more than a reference.
@@ -52,6 +54,8 @@ pub enum Value<'a> {
     Optional(Option<&'a Value<'a>>),
     /// An object that an expression made: `Object{..}`, `JSONPatch{..}`.
     Struct(Struct<'a>),
+    /// A value of a library's own type.
+    Opaque(Opaque<'a>),
 }
 
 /// An object that an expression made, with the fields it was given, in their order.
@@ -111,6 +115,7 @@ impl<'a> Value<'a> {
             Value::Type(_) => "type",
             Value::Optional(_) => "optional_type",
             Value::Struct(object) => object.name,
+            Value::Opaque(value) => value.type_name(),
         }
     }
 
@@ -123,6 +128,7 @@ impl<'a> Value<'a> {
             Value::List(list) => list.len() as u64,
             Value::Map(map) => map.len() as u64,
             Value::Optional(Some(inner)) => inner.size(),
+            Value::Opaque(value) => value.size(),
             _ => 1,
         }
     }

@@ -59,6 +59,7 @@ impl Value<'_> {
                 inner.literal(f)?;
                 f.write_str(")")
             }
+            Value::Opaque(value) => write!(f, "{}({:?})", value.type_name(), value.to_string()),
             Value::Struct(object) => {
                 write!(f, "{}{{", object.name)?;
                 separated(f, object.fields.iter(), |f, (name, value)| {

@@ -54,7 +54,8 @@ pub struct Decision<'a>(pub &'a Answer);
 
 impl Authorizer<'_> {
     fn check(self, verb: &str, target: CheckTarget) -> Check {
-        let owned = |(namespace, name): &(&str, &str)| ((*namespace).to_owned(), (*name).to_owned());
+        let owned =
+            |(namespace, name): &(&str, &str)| ((*namespace).to_owned(), (*name).to_owned());
         Check { service_account: self.service_account.map(owned), verb: verb.to_owned(), target }
     }
 }

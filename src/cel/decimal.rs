@@ -57,8 +57,7 @@ impl Decimal {
     fn compare_magnitude(&self, other: &Decimal) -> Ordering {
         let height = |decimal: &Decimal| decimal.exponent + decimal.digits.len() as i64;
         let length = self.digits.len().max(other.digits.len());
-        let padded =
-            |decimal: &Decimal, at| decimal.digits.get(at).copied().unwrap_or(0);
+        let padded = |decimal: &Decimal, at| decimal.digits.get(at).copied().unwrap_or(0);
         height(self).cmp(&height(other)).then_with(|| {
             (0..length)
                 .map(|at| padded(self, at).cmp(&padded(other, at)))
@@ -101,7 +100,8 @@ impl Decimal {
         }
         let order = self.compare_magnitude(other);
         // Zero has no height to compare.
-        let larger = if self.is_zero() || (order.is_lt() && !other.is_zero()) { other } else { self };
+        let larger =
+            if self.is_zero() || (order.is_lt() && !other.is_zero()) { other } else { self };
         let (high, low) = if std::ptr::eq(larger, self) { (one, two) } else { (two, one) };
         Ok(Decimal::new(larger.negative, subtract(&high, &low), exponent))
     }

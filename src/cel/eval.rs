@@ -9,7 +9,7 @@ use crate::cel::evaluation::Evaluation;
 use crate::cel::fault::{Fault, FaultKind, Outcome};
 use crate::cel::library::ARGS_MAX;
 use crate::cel::plan::{Call, Choose, Hop, Matches, Pair, Path, Root, Set, Step, To};
-use crate::cel::value::{Exhausted, Value, equal};
+use crate::cel::value::{Exhausted, Value, equal, equality};
 
 /// One expression being evaluated.
 pub(crate) struct Machine<'a, 'e> {
@@ -63,8 +63,13 @@ impl<'a, 'e> Machine<'a, 'e> {
             Step::Path(path) => self.path(path),
             Step::Has(path) => self.has(path),
             Step::Call(call) => self.call(call),
-            Step::Equal(pair) => self.equality(pair).map(Value::Bool),
-            Step::NotEqual(pair) => self.equality(pair).map(|equal| Value::Bool(!equal)),
+            Step::Equal(pair) => match self.equality(pair, cost::equality)? {
+                Some(equal) => Ok(Value::Bool(equal)),
+                None => Err(self.fault(FaultKind::NoSuchOverload)),
+            },
+            Step::NotEqual(pair) => {
+                self.equality(pair, cost::inequality).map(|equal| Value::Bool(equal != Some(true)))
+            }
             Step::Not(operand) => self.not(&operand.0, operand.1),
             Step::And(terms) => self.logic(terms, false),
             Step::Or(terms) => self.logic(terms, true),
@@ -277,18 +282,22 @@ impl<'a, 'e> Machine<'a, 'e> {
         outcome.map_err(|fault| fault.at(call.span, self.evaluation.arena()))
     }
 
-    fn equality(&mut self, pair: &'a Pair) -> Result<bool, &'a Fault<'a>> {
+    fn equality(
+        &mut self,
+        pair: &'a Pair,
+        cost: fn(Value<'_>, Value<'_>) -> u64,
+    ) -> Result<Option<bool>, &'a Fault<'a>> {
         let left = self.eval(&pair.left);
         let right = self.eval(&pair.right);
         match (left, right) {
             (Ok(left), Ok(right)) => {
-                self.charge(cost::equality(left, right))?;
-                Ok(equal(left, right))
+                self.charge(cost(left, right))?;
+                Ok(equality(left, right))
             }
             (Err(fault), _) | (Ok(_), Err(fault)) => {
                 if !fault.is_final() {
                     let (left, right) = (left.unwrap_or(Value::Null), right.unwrap_or(Value::Null));
-                    self.charge(cost::equality(left, right))?;
+                    self.charge(cost(left, right))?;
                 }
                 Err(fault)
             }

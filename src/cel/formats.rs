@@ -45,7 +45,9 @@ pub(crate) static FORMATS: [NamedFormat; 13] = [
     }),
     format("dns1035LabelPrefix", "DNS1035LabelPrefix", 30, |text| dns1035_label(&unended(text))),
     format("labelValue", "LabelValue", 40, label_value),
-    format("uri", "URI", 1103, |text| url::check(text).err().map(|e| e.to_string()).into_iter().collect()),
+    format("uri", "URI", 1103, |text| {
+        url::check(text).err().map(|e| e.to_string()).into_iter().collect()
+    }),
     format("uuid", "uuid", 70, |text| unless(is_uuid(text), "does not match the UUID format")),
     format("byte", "byte", 84, |text| unless(is_base64(text), "invalid base64")),
     format("date", "date", 71, |text| unless(is_date(text), "invalid date")),
@@ -83,9 +85,11 @@ fn is_label(text: &str) -> bool {
 }
 
 fn is_key(text: &str) -> bool {
-    is_made_of(text, |c| c.is_ascii_alphanumeric() || b"-_.".contains(&c), |c| {
-        c.is_ascii_alphanumeric()
-    })
+    is_made_of(
+        text,
+        |c| c.is_ascii_alphanumeric() || b"-_.".contains(&c),
+        |c| c.is_ascii_alphanumeric(),
+    )
 }
 
 /// What a text has to be, with examples and the pattern.
@@ -154,7 +158,8 @@ fn qualified_name(text: &str) -> Vec<String> {
     let name = match text.split_once('/') {
         None => text,
         Some((_, rest)) if rest.contains('/') => {
-            let optional = " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
+            let optional =
+                " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
             return vec![format!("a valid label key {}{optional}", shape())];
         }
         Some(("", name)) => {
@@ -220,7 +225,7 @@ fn is_base64(text: &str) -> bool {
     let digits = text.trim_end_matches('=');
     let padding = text.len() - digits.len();
     !text.is_empty()
-        && text.len() % 4 == 0
+        && text.len().is_multiple_of(4)
         && padding <= 2
         && digits.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'+' || c == b'/')
 }

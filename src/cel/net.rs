@@ -171,7 +171,8 @@ impl<'t> Reader<'t> {
                     return Err(self.error(what, rest));
                 }
                 if octets.len() > 12 {
-                    let what = "too many hex fields to fit an embedded IPv4 at the end of the address";
+                    let what =
+                        "too many hex fields to fit an embedded IPv4 at the end of the address";
                     return Err(self.error(what, rest));
                 }
                 octets.extend(self.four(rest)?);
@@ -252,10 +253,13 @@ impl Cidr {
         let (address, zone) =
             parse_address(address).map_err(|error| CidrError::Address { text, error })?;
         if zone {
-            return Err(CidrError::Syntax { text, what: "IPv6 zones cannot be present in a prefix" });
+            return Err(CidrError::Syntax {
+                text,
+                what: "IPv6 zones cannot be present in a prefix",
+            });
         }
-        let plain = bits.bytes().all(|c| c.is_ascii_digit())
-            && (bits.len() < 2 || !bits.starts_with('0'));
+        let plain =
+            bits.bytes().all(|c| c.is_ascii_digit()) && (bits.len() < 2 || !bits.starts_with('0'));
         // More digits than an integer of Go has are no number to it.
         let length = bits.parse::<i64>().ok().filter(|_| plain);
         let length = length.ok_or(CidrError::Bits { text, bits })?;
@@ -325,7 +329,10 @@ mod tests {
             ("2001:DB8:0:0::abcd", "2001:db8::abcd"),
             ("::1.2.3.4", "::102:304"),
             ("01.2.3.4", "ParseAddr(\"01.2.3.4\"): IPv4 field has octet with leading zero"),
-            ("1.2..4", "ParseAddr(\"1.2..4\"): IPv4 field must have at least one digit (at \".4\")"),
+            (
+                "1.2..4",
+                "ParseAddr(\"1.2..4\"): IPv4 field must have at least one digit (at \".4\")",
+            ),
             ("1:2", "ParseAddr(\"1:2\"): address string too short"),
             ("fe80::1%eth0", "IP address \"fe80::1%eth0\" with zone value is not allowed"),
             ("::ffff:1.2.3.4", "IPv4-mapped IPv6 address \"::ffff:1.2.3.4\" is not allowed"),

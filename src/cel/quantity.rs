@@ -19,8 +19,8 @@ pub struct Quantity<'a> {
     notation: Notation,
     /// What it was read from, where that is how it is written.
     text: Option<&'a str>,
-    /// Whether arithmetic made it. Kubernetes finds nothing equal to such a quantity, though it
-    /// finds such a quantity equal to others.
+    /// Whether arithmetic made it. Kubernetes can compare such a quantity for equality with others,
+    /// but not others with it.
     computed: bool,
 }
 
@@ -162,9 +162,10 @@ impl<'a> Quantity<'a> {
         }
     }
 
-    /// Whether [`Quantity::parse`] reads it.
+    /// Whether the text is a quantity, however long.
     pub(crate) fn is_valid(text: &str) -> bool {
-        Quantity::parse(text, &Arena::new()).is_ok()
+        let read = Quantity::parse(text, &Arena::new()).map(|_| ());
+        matches!(read, Ok(()) | Err(QuantityError::TooLong | QuantityError::Full))
     }
 
     fn parse_short(
@@ -233,7 +234,12 @@ impl<'a> Quantity<'a> {
             }
         }
         let amount = if parts.positive { amount } else { amount.negated() };
-        Ok(Quantity { amount: Amount::keep(&amount, arena)?, notation, text: None, computed: false })
+        Ok(Quantity {
+            amount: Amount::keep(&amount, arena)?,
+            notation,
+            text: None,
+            computed: false,
+        })
     }
 
     /// A whole number, written with an exponent.
@@ -275,9 +281,8 @@ impl<'a> Quantity<'a> {
         ) = (self.amount, other.amount)
         {
             let apart = i64::from(one_scale) - i64::from(two_scale);
-            let raised = |value: i64, by: i64| {
-                i128::from(value) * 10_i128.pow(by.clamp(0, 18) as u32)
-            };
+            let raised =
+                |value: i64, by: i64| i128::from(value) * 10_i128.pow(by.clamp(0, 18) as u32);
             if apart.abs() <= 18 {
                 return raised(one, apart).cmp(&raised(two, -apart));
             }
@@ -286,8 +291,8 @@ impl<'a> Quantity<'a> {
     }
 
     /// Whether Kubernetes finds this quantity, on the left, equal to the other.
-    pub(crate) fn equals(&self, other: &Quantity<'_>) -> bool {
-        !other.computed && self.compare(other).is_eq()
+    pub(crate) fn equality(&self, other: &Quantity<'_>) -> Option<bool> {
+        (!other.computed).then(|| self.compare(other).is_eq())
     }
 
     pub(crate) fn plus(
@@ -458,7 +463,7 @@ mod tests {
             ("1Pi", "1Pi"),
             ("100Ei", "9223372036854775807"),
             ("1e3", "1e3"),
-            ("1E3", "1e3"),
+            ("1E3", "1E3"),
             ("1E", "1E"),
             ("-200m", "-200m"),
             ("0.0000000001", "1n"),

@@ -5,32 +5,42 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// A text in double quotes, with what cannot be seen escaped.
-pub(crate) struct Quoted<'t>(pub &'t str);
+/// A text, or octets that should be one, in double quotes, with what cannot be seen escaped.
+pub(crate) struct Quoted<T>(pub T);
 
-impl fmt::Display for Quoted<'_> {
+impl<T: AsRef<[u8]>> fmt::Display for Quoted<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("\"")?;
-        for c in self.0.chars() {
-            match c {
-                '\x07' => f.write_str("\\a")?,
-                '\x08' => f.write_str("\\b")?,
-                '\x0c' => f.write_str("\\f")?,
-                '\n' => f.write_str("\\n")?,
-                '\r' => f.write_str("\\r")?,
-                '\t' => f.write_str("\\t")?,
-                '\x0b' => f.write_str("\\v")?,
-                '\\' => f.write_str("\\\\")?,
-                '"' => f.write_str("\\\"")?,
-                ' '..='~' => write!(f, "{c}")?,
-                '\0'..='\x7f' => write!(f, "\\x{:02x}", u32::from(c))?,
-                _ if is_printable(c) => write!(f, "{c}")?,
-                '\u{80}'..='\u{ffff}' => write!(f, "\\u{:04x}", u32::from(c))?,
-                _ => write!(f, "\\U{:08x}", u32::from(c))?,
+        for chunk in self.0.as_ref().utf8_chunks() {
+            escape(chunk.valid(), f)?;
+            for octet in chunk.invalid() {
+                write!(f, "\\x{octet:02x}")?;
             }
         }
         f.write_str("\"")
     }
+}
+
+fn escape(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for c in text.chars() {
+        match c {
+            '\x07' => f.write_str("\\a")?,
+            '\x08' => f.write_str("\\b")?,
+            '\x0c' => f.write_str("\\f")?,
+            '\n' => f.write_str("\\n")?,
+            '\r' => f.write_str("\\r")?,
+            '\t' => f.write_str("\\t")?,
+            '\x0b' => f.write_str("\\v")?,
+            '\\' => f.write_str("\\\\")?,
+            '"' => f.write_str("\\\"")?,
+            ' '..='~' => write!(f, "{c}")?,
+            '\0'..='\x7f' => write!(f, "\\x{:02x}", u32::from(c))?,
+            _ if is_printable(c) => write!(f, "{c}")?,
+            '\u{80}'..='\u{ffff}' => write!(f, "\\u{:04x}", u32::from(c))?,
+            _ => write!(f, "\\U{:08x}", u32::from(c))?,
+        }
+    }
+    Ok(())
 }
 
 /// Letters, marks, numbers, punctuation and symbols; of the blanks only the ASCII one.

@@ -104,11 +104,9 @@ impl<'a> Semver<'a> {
     /// Which comes first; build metadata does not count.
     pub(crate) fn compare(&self, other: &Semver<'_>) -> Ordering {
         let numbers = |v: &Semver<'_>| (v.major, v.minor, v.patch);
-        numbers(self).cmp(&numbers(other)).then_with(|| {
-            match (self.prerelease, other.prerelease) {
-                (Some(one), Some(two)) => compare_prereleases(one, two),
-                (one, two) => one.is_none().cmp(&two.is_none()),
-            }
+        numbers(self).cmp(&numbers(other)).then_with(|| match (self.prerelease, other.prerelease) {
+            (Some(one), Some(two)) => compare_prereleases(one, two),
+            (one, two) => one.is_none().cmp(&two.is_none()),
         })
     }
 }
@@ -165,9 +163,9 @@ fn compare_prereleases(one: &str, two: &str) -> Ordering {
             (Some(one), Some(two)) => (one, two),
             (one, two) => return one.is_some().cmp(&two.is_some()),
         };
-        let order = rank(one).cmp(&rank(two)).then_with(|| {
-            if is_numeric(one) { Ordering::Equal } else { one.cmp(two) }
-        });
+        let order = rank(one)
+            .cmp(&rank(two))
+            .then_with(|| if is_numeric(one) { Ordering::Equal } else { one.cmp(two) });
         if order.is_ne() {
             return order;
         }
@@ -179,7 +177,11 @@ fn without_leading_zeros(part: &str) -> String {
         return part.to_owned();
     }
     let rest = part.trim_start_matches('0');
-    if rest.starts_with(|c: char| c.is_ascii_digit()) { rest.to_owned() } else { format!("0{rest}") }
+    if rest.starts_with(|c: char| c.is_ascii_digit()) {
+        rest.to_owned()
+    } else {
+        format!("0{rest}")
+    }
 }
 
 impl fmt::Display for Semver<'_> {

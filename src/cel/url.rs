@@ -84,8 +84,8 @@ fn hex(c: Option<&u8>) -> Option<u8> {
 }
 
 fn invalid_escape<T>(octets: &[u8]) -> Result<T, UrlError> {
-    let shown = lossy(octets.get(..3.min(octets.len())).unwrap_or(&[]));
-    syntax(format_args!("invalid URL escape {}", Quoted(&shown)))
+    let shown = octets.get(..3).unwrap_or(octets);
+    syntax(format_args!("invalid URL escape {}", Quoted(shown)))
 }
 
 /// Resolves escapes.
@@ -113,7 +113,10 @@ fn unescape(text: &str, part: Part) -> Result<Vec<u8>, UrlError> {
                 continue;
             }
             b'+' if part == Part::Query => out.push(b' '),
-            c if matches!(part, Part::Host | Part::Zone) && c.is_ascii() && is_escaped(*c, part) => {
+            c if matches!(part, Part::Host | Part::Zone)
+                && c.is_ascii()
+                && is_escaped(*c, part) =>
+            {
                 let shown = char::from(*c).to_string();
                 return syntax(format_args!("invalid character {} in host name", Quoted(&shown)));
             }
@@ -404,7 +407,10 @@ mod tests {
     fn urls_are_read_as_go_reads_them() {
         let arena = Arena::new();
         for (text, expect) in [
-            ("https://user:pass@example.com:80/a b?q=1#f", "https://user:pass@example.com:80/a%20b?q=1#f"),
+            (
+                "https://user:pass@example.com:80/a b?q=1#f",
+                "https://user:pass@example.com:80/a%20b?q=1#f",
+            ),
             ("/path", "/path"),
             ("mailto:a@b", "mailto:a@b"),
             ("http://[::1]:80", "http://[::1]:80"),

@@ -252,6 +252,11 @@ impl Checker<'_> {
                 Type::Dyn
             }
             Type::Dyn | Type::Error => Type::Dyn,
+            // Kubernetes declares these as objects, and then finds no fields.
+            Type::Opaque(name) if name.starts_with("kubernetes.") => {
+                self.error(expr, format!("unexpected failed resolution of '{name}'"));
+                Type::Dyn
+            }
             other => {
                 let message = format!("type '{}' does not support field selection", other.brief());
                 self.error(expr, message);

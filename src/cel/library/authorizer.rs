@@ -135,7 +135,8 @@ fn group<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
 
 fn service_account<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
     let arena = context.arena;
-    let [Value::Opaque(Opaque::Authorizer(_)), Value::String(namespace), Value::String(name)] = args
+    let [Value::Opaque(Opaque::Authorizer(_)), Value::String(namespace), Value::String(name)] =
+        args
     else {
         return Err(Fault::no_overload(arena));
     };

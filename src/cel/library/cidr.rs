@@ -41,9 +41,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         about: "Whether a network has every address of another.",
         overloads: &[
             overload("cidr_contains_cidr", "net.CIDR.(net.CIDR) -> bool").since(30),
-            overload("cidr_contains_cidr_string", "net.CIDR.(string) -> bool").since(30).costs(
-                Charge::Args(|args| search_all(args) + cost::traverse(cost::size(args, 1))),
-            ),
+            overload("cidr_contains_cidr_string", "net.CIDR.(string) -> bool")
+                .since(30)
+                .costs(Charge::Args(|args| search_all(args) + cost::traverse(cost::size(args, 1)))),
         ],
         examples: &[("cidr('192.168.0.0/16').containsCIDR('192.168.10.0/24')", "true")],
         cost: Some(Charge::Args(search_all)),

@@ -13,7 +13,7 @@ macro_rules! constant {
             name: concat!("format.", $key),
             about: $about,
             overloads: &[
-                overload(concat!("format.", $key), "() -> kubernetes.NamedFormat").since(31),
+                overload(concat!("format.", $key), "() -> kubernetes.NamedFormat").since(31)
             ],
             examples: &[(
                 concat!("format.", $key, "().validate('", $valid, "').hasValue()"),
@@ -30,9 +30,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
     constant!("dns1123Subdomain", "DNS labels with dots between them.", "example.com"),
     constant!("dns1035Label", "A DNS label that begins with a letter.", "my-name"),
     constant!("qualifiedName", "The key of a label or an annotation.", "example.com/MyName"),
-    constant!("dns1123LabelPrefix", "The beginning of such a label; a hyphen may end it.", "my-name-"),
-    constant!("dns1123SubdomainPrefix", "The beginning of such labels; a hyphen may end it.", "example.com-"),
-    constant!("dns1035LabelPrefix", "The beginning of such a label; a hyphen may end it.", "my-name-"),
+    constant!(
+        "dns1123LabelPrefix",
+        "The beginning of such a label; a hyphen may end it.",
+        "my-name-"
+    ),
+    constant!(
+        "dns1123SubdomainPrefix",
+        "The beginning of such labels; a hyphen may end it.",
+        "example.com-"
+    ),
+    constant!(
+        "dns1035LabelPrefix",
+        "The beginning of such a label; a hyphen may end it.",
+        "my-name-"
+    ),
     constant!("labelValue", "The value of a label.", "my_value"),
     constant!("uri", "An absolute URI or an absolute path.", "https://example.com"),
     constant!("uuid", "A UUID, with or without hyphens.", "123e4567-e89b-12d3-a456-426614174000"),
@@ -43,7 +55,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "format.named",
         about: "The format of a name, if there is one.",
         overloads: &[
-            overload("format-named", "(string) -> optional_type(kubernetes.NamedFormat)").since(31),
+            overload("format-named", "(string) -> optional_type(kubernetes.NamedFormat)").since(31)
         ],
         examples: &[("format.named('no-such-format').hasValue()", "false")],
         cost: None,
@@ -52,13 +64,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "validate",
         about: "What is wrong with a text that should have a format; nothing, if nothing is.",
-        overloads: &[
-            overload(
-                "format-validate",
-                "kubernetes.NamedFormat.(string) -> optional_type(list(string))",
-            )
-            .since(31),
-        ],
+        overloads: &[overload(
+            "format-validate",
+            "kubernetes.NamedFormat.(string) -> optional_type(list(string))",
+        )
+        .since(31)],
         examples: &[("format.byte().validate('!').value()", "[\"invalid base64\"]")],
         cost: Some(Charge::Args(|args| match args {
             [Value::Opaque(Opaque::Format(format)), _] => {

@@ -91,8 +91,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         "isGreaterThan",
         "Whether a quantity or a version is greater than another.",
         &[
-            overload("quantity_is_greater_than", "kubernetes.Quantity.(kubernetes.Quantity) -> bool")
-                .since(28),
+            overload(
+                "quantity_is_greater_than",
+                "kubernetes.Quantity.(kubernetes.Quantity) -> bool",
+            )
+            .since(28),
             overload("semver_is_greater_than", "kubernetes.Semver.(kubernetes.Semver) -> bool")
                 .since(33),
         ],

@@ -60,7 +60,9 @@ fn read<'a>(
     args: &[Value<'a>],
 ) -> Result<Result<Semver<'a>, SemverError<'a>>, &'a Fault<'a>> {
     match args {
-        [Value::String(text)] | [Value::String(text), Value::Bool(false)] => Ok(Semver::parse(text)),
+        [Value::String(text)] | [Value::String(text), Value::Bool(false)] => {
+            Ok(Semver::parse(text))
+        }
         [Value::String(text), Value::Bool(true)] => {
             Ok(Semver::parse_normalized(text, context.arena))
         }
@@ -80,11 +82,7 @@ fn is_semver<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
 }
 
 /// A number of a version. What does not fit wraps, as Kubernetes has it.
-fn number<'a>(
-    context: Context<'a>,
-    args: &[Value<'a>],
-    of: fn(&Semver<'_>) -> u64,
-) -> Outcome<'a> {
+fn number<'a>(context: Context<'a>, args: &[Value<'a>], of: fn(&Semver<'_>) -> u64) -> Outcome<'a> {
     match args {
         [Value::Opaque(Opaque::Semver(version))] => Ok(Value::Int(of(version) as i64)),
         _ => Err(Fault::no_overload(context.arena)),

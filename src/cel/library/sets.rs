@@ -9,23 +9,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "sets.contains",
         about: "Whether a list has every element of another.",
-        overloads: &[
-            overload("list_sets_contains_list", "(list(<T>), list(<T>)) -> bool")
-                .since(29)
-                .costs(Charge::Args(|args| product(args, 1))),
+        overloads: &[overload("list_sets_contains_list", "(list(<T>), list(<T>)) -> bool")
+            .since(29)
+            .costs(Charge::Args(|args| product(args, 1)))],
+        examples: &[
+            ("sets.contains([1, 2, 3], [2, 3])", "true"),
+            ("sets.contains([], [1])", "false"),
         ],
-        examples: &[("sets.contains([1, 2, 3], [2, 3])", "true"), ("sets.contains([], [1])", "false")],
         cost: None,
         run: contains,
     },
     Function {
         name: "sets.equivalent",
         about: "Whether each of two lists has every element of the other.",
-        overloads: &[
-            overload("list_sets_equivalent_list", "(list(<T>), list(<T>)) -> bool")
-                .since(29)
-                .costs(Charge::Args(|args| product(args, 2))),
-        ],
+        overloads: &[overload("list_sets_equivalent_list", "(list(<T>), list(<T>)) -> bool")
+            .since(29)
+            .costs(Charge::Args(|args| product(args, 2)))],
         examples: &[("sets.equivalent([1, 2], [2, 1, 1])", "true")],
         cost: None,
         run: equivalent,
@@ -33,12 +32,13 @@ pub(super) const FUNCTIONS: &[Function] = &[
     Function {
         name: "sets.intersects",
         about: "Whether two lists have an element in common.",
-        overloads: &[
-            overload("list_sets_intersects_list", "(list(<T>), list(<T>)) -> bool")
-                .since(29)
-                .costs(Charge::Args(|args| product(args, 1))),
+        overloads: &[overload("list_sets_intersects_list", "(list(<T>), list(<T>)) -> bool")
+            .since(29)
+            .costs(Charge::Args(|args| product(args, 1)))],
+        examples: &[
+            ("sets.intersects([1], [1, 2])", "true"),
+            ("sets.intersects([1], [])", "false"),
         ],
-        examples: &[("sets.intersects([1], [1, 2])", "true"), ("sets.intersects([1], [])", "false")],
         cost: None,
         run: intersects,
     },

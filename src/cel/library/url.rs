@@ -96,11 +96,7 @@ fn is_url<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
     }
 }
 
-fn part<'a>(
-    context: Context<'a>,
-    args: &[Value<'a>],
-    of: fn(&Url<'a>) -> &'a str,
-) -> Outcome<'a> {
+fn part<'a>(context: Context<'a>, args: &[Value<'a>], of: fn(&Url<'a>) -> &'a str) -> Outcome<'a> {
     match args {
         [Value::Opaque(Opaque::Url(url))] => Ok(Value::String(of(url))),
         _ => Err(Fault::no_overload(context.arena)),

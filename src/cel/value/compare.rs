@@ -5,34 +5,45 @@ use std::cmp::Ordering;
 
 use crate::cel::value::{Map, Struct, Value};
 
-/// Whether two values are equal. Never an error: a list is not a string.
+/// Whether two values are equal: a list is not a string.
 pub(crate) fn equal(one: Value<'_>, two: Value<'_>) -> bool {
-    match (one, two) {
+    equality(one, two) == Some(true)
+}
+
+/// Whether two values are equal; `None` where asking is an error, because one is of a library's type
+/// and the other is not. Within lists and maps Kubernetes takes such an error for equality.
+pub(crate) fn equality(one: Value<'_>, two: Value<'_>) -> Option<bool> {
+    Some(match (one, two) {
         (Value::Null, Value::Null) => true,
+        (Value::Null, _) | (_, Value::Null) => false,
         (Value::Bool(one), Value::Bool(two)) => one == two,
         (Value::String(one), Value::String(two)) | (Value::Type(one), Value::Type(two)) => {
             one == two
         }
         (Value::Bytes(one), Value::Bytes(two)) => one == two,
         (Value::List(one), Value::List(two)) => {
-            one.len() == two.len() && one.iter().zip(two.iter()).all(|(one, two)| equal(one, two))
+            one.len() == two.len()
+                && one.iter().zip(two.iter()).all(|(one, two)| equality(one, two) != Some(false))
         }
         (Value::Map(one), Value::Map(two)) => maps_equal(one, two),
         (Value::Timestamp(one), Value::Timestamp(two)) => one == two,
         (Value::Duration(one), Value::Duration(two)) => one == two,
         (Value::Optional(one), Value::Optional(two)) => match (one, two) {
-            (Some(one), Some(two)) => equal(*one, *two),
+            (Some(one), Some(two)) => return equality(*one, *two),
             (one, two) => one.is_none() && two.is_none(),
         },
         (Value::Struct(one), Value::Struct(two)) => structs_equal(one, two),
-        (Value::Opaque(one), Value::Opaque(two)) => one.equals(two),
+        (Value::Opaque(one), Value::Opaque(two)) => return one.equality(two),
+        (Value::Opaque(_), _) => return None,
         _ => numbers(one, two) == Some(Ordering::Equal),
-    }
+    })
 }
 
 fn maps_equal(one: Map<'_>, two: Map<'_>) -> bool {
     one.len() == two.len()
-        && one.iter().all(|(key, value)| two.get(key).is_some_and(|other| equal(value, other)))
+        && one.iter().all(|(key, value)| {
+            two.get(key).is_some_and(|other| equality(value, other) != Some(false))
+        })
 }
 
 fn structs_equal(one: Struct<'_>, two: Struct<'_>) -> bool {

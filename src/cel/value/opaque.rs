@@ -66,17 +66,17 @@ impl Opaque<'_> {
         }
     }
 
-    /// Whether Kubernetes finds the two equal, this one on the left. Nothing of the authorizer ever
-    /// equals anything.
-    pub(crate) fn equals(self, other: Opaque<'_>) -> bool {
+    /// Whether Kubernetes finds the two equal, this one on the left; `None` where it does not compare
+    /// them. Nothing of the authorizer is ever compared.
+    pub(crate) fn equality(self, other: Opaque<'_>) -> Option<bool> {
         match (self, other) {
-            (Opaque::Quantity(one), Opaque::Quantity(two)) => one.equals(two),
-            (Opaque::Ip(one), Opaque::Ip(two)) => one == two,
-            (Opaque::Cidr(one), Opaque::Cidr(two)) => one == two,
-            (Opaque::Url(one), Opaque::Url(two)) => one.to_string() == two.to_string(),
-            (Opaque::Semver(one), Opaque::Semver(two)) => one.compare(two).is_eq(),
-            (Opaque::Format(one), Opaque::Format(two)) => one.name == two.name,
-            _ => false,
+            (Opaque::Quantity(one), Opaque::Quantity(two)) => one.equality(two),
+            (Opaque::Ip(one), Opaque::Ip(two)) => Some(one == two),
+            (Opaque::Cidr(one), Opaque::Cidr(two)) => Some(one == two),
+            (Opaque::Url(one), Opaque::Url(two)) => Some(one.to_string() == two.to_string()),
+            (Opaque::Semver(one), Opaque::Semver(two)) => Some(one.compare(two).is_eq()),
+            (Opaque::Format(one), Opaque::Format(two)) => Some(one.name == two.name),
+            _ => None,
         }
     }
 }

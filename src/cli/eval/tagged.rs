@@ -20,6 +20,9 @@ pub fn tagged(value: Value<'_>) -> Json {
         Value::Map(map) if map.is_empty() => json!({"map": null}),
         Value::Map(map) => json!({"map": entries(map)}),
         Value::Struct(object) => json!({"opaque": object.name, "string": struct_text(object)}),
+        Value::Opaque(value) => {
+            json!({"opaque": value.type_name(), "string": value.to_string()})
+        }
         Value::Timestamp(instant) => json!({"timestamp": instant.utc_text()}),
         Value::Duration(length) => json!({"duration": go_text(length)}),
         Value::Type(name) => json!({"type": name}),

@@ -1,6 +1,6 @@
 //! URLs, read as Go's `net/url` reads them and refused in its words. Nothing here opens them.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use crate::cel::net;
 use crate::cel::quote::Quoted;
@@ -131,7 +131,7 @@ fn escape(octets: &[u8], part: Part) -> String {
     let mut out = String::with_capacity(octets.len());
     for c in octets {
         if is_escaped(*c, part) {
-            out.push_str(&format!("%{c:02X}"));
+            let _ = write!(out, "%{c:02X}");
         } else {
             out.push(char::from(*c));
         }
@@ -373,9 +373,7 @@ impl fmt::Display for Url<'_> {
         if has_scheme {
             write!(f, "{}:", self.scheme)?;
         }
-        if !self.opaque.is_empty() {
-            f.write_str(self.opaque)?;
-        } else {
+        if self.opaque.is_empty() {
             let has_authority = !self.host.is_empty() || self.user.is_some();
             let omitted = self.omit_host && !has_authority;
             if (has_scheme || has_authority) && !omitted {
@@ -388,6 +386,8 @@ impl fmt::Display for Url<'_> {
                 f.write_str(self.host_escaped)?;
             }
             f.write_str(self.escaped_path)?;
+        } else {
+            f.write_str(self.opaque)?;
         }
         if self.force_query || !self.query.is_empty() {
             write!(f, "?{}", self.query)?;

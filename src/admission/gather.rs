@@ -11,8 +11,13 @@ pub const ROUNDS_MAX: usize = 64;
 
 /// Where facts are fetched that the snapshot does not have.
 pub trait Source: Send + Sync + 'static {
-    /// Adds what is needed to the facts. If it can't be found out, nothing is added, and the request is denied.
-    fn fetch(&self, need: &Need, facts: &mut Facts) -> impl Future<Output = ()> + Send;
+    /// Adds what this request needs to the facts. If it can't be found out, nothing is added, and the request is denied.
+    fn fetch(
+        &self,
+        request: &Request<'_>,
+        need: &Need,
+        facts: &mut Facts,
+    ) -> impl Future<Output = ()> + Send;
 }
 
 /// The source where there is no cluster: namespaces exist and have no labels but their name; nobody is authorised, as
@@ -21,7 +26,7 @@ pub trait Source: Send + Sync + 'static {
 pub struct NoCluster;
 
 impl Source for NoCluster {
-    async fn fetch(&self, need: &Need, facts: &mut Facts) {
+    async fn fetch(&self, _: &Request<'_>, need: &Need, facts: &mut Facts) {
         match need {
             Need::Namespace(name) => facts.add_namespace(name, Some(NamespaceObject::named(name))),
             Need::Authorization(_) => {}
@@ -49,7 +54,7 @@ pub async fn gather<'s>(
         if last.as_ref() == Some(&need) {
             return Decision::internal_error(&format!("{need} could not be found out"));
         }
-        source.fetch(&need, facts).await;
+        source.fetch(request, &need, facts).await;
         last = Some(need);
     }
     Decision::internal_error(&format!("more than {ROUNDS_MAX} facts are needed"))

@@ -35,3 +35,47 @@ pub const FOLDER_DEPTH_MAX: usize = 32;
 
 /// Errors that are told of one set of files. Who broke more mends those first.
 pub const FILE_ERRORS_MAX: usize = 20;
+
+/// From a change in the cluster to compiling it, so that `kubectl apply` of a folder compiles a few times and not once
+/// for each object. Nobody sees so short a wait.
+pub const DEBOUNCE_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Changes that wait to be looked at. The watches wait when there are more, and the API server keeps the rest.
+pub const CHANGES_MAX: usize = 4_096;
+
+/// How long one watch lasts before it is begun anew, where it was. A connection that died without a word is noticed by
+/// [`READ_TIMEOUT`], which has to be longer.
+pub const WATCH_SECONDS_MAX: u32 = 60;
+
+/// How long the API server may be silent. A watch is over after [`WATCH_SECONDS_MAX`], so this is a dead connection.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// For a connection to the API server.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The first wait after a watch broke off; it doubles with each failure that follows.
+pub const RETRY_INTERVAL: Duration = Duration::from_millis(200);
+
+/// The longest wait between attempts: as long as an API server takes to start. Somebody who installed the CRDs too late
+/// waits that long.
+pub const RETRY_INTERVAL_MAX: Duration = Duration::from_secs(5);
+
+/// How often we ask again for a kind that nobody serves. Whoever applies a policy before its CRD waits that long.
+pub const KIND_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a change waits for the first list of a new param kind. After that the policies that name the kind meet an
+/// error, which their failure policy decides about, and all others are in force.
+pub const PARAMS_PATIENCE: Duration = Duration::from_millis(1_500);
+
+/// The same at the start, when everything else is listed too and nobody is served yet.
+pub const PARAMS_PATIENCE_FIRST: Duration = Duration::from_secs(30);
+
+/// Kinds of params that are watched. Each is a connection and a share of memory; a cluster with more kinds of params
+/// than this is not one that we have seen.
+pub const PARAM_KINDS_MAX: usize = 100;
+
+/// Objects of one param kind. ConfigMaps can be params, and large clusters have tens of thousands.
+pub const PARAMS_MAX: usize = 100_000;
+
+/// How often we ask which resources serve the same objects. CRDs get new versions now and then.
+pub const DISCOVERY_INTERVAL: Duration = Duration::from_mins(1);

@@ -3,13 +3,14 @@
 //! there, and certificates, through channels.
 //!
 //! # Flow
-//! [`files`] or `cluster` (what was written) -> [`publish`] (compiled, away from the workers) -> a snapshot in the channel.
+//! [`files`] or [`cluster`] (what was written) -> [`publish`] (compiled, away from the workers) -> a snapshot in the channel.
 //!
 //! # Guarantees
 //! - The last good set stays in force: a broken file, an unreadable object or a dropped watch changes nothing.
 //! - Nothing is published before everything was read once.
 //! - Whatever can't be read or compiled is told: in the log, in metrics, in the status of the policy.
 
+pub mod cluster;
 pub mod files;
 pub mod limits;
 pub mod publish;

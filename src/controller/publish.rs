@@ -1,7 +1,7 @@
 //! From definitions to a published snapshot: compiled on a thread of its own, compared with the one before, told in log
 //! and metrics. Where definitions come from is not known here.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,14 +10,13 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::cel::Version;
+use crate::controller::Snapshots;
 use crate::controller::limits::BUILD_STACK_BYTES;
-use crate::controller::{Snapshots, now};
 use crate::policy::api::PolicyDiagnostic;
 use crate::policy::compile::State;
 use crate::policy::snapshot::{Bound, Snapshot};
 use crate::policy::{Definitions, Origin};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::PolicyCount;
 
 /// Compiles and publishes.
 #[derive(Clone, Debug)]
@@ -107,14 +106,10 @@ impl Publisher {
     }
 
     fn tell(&self, previous: Option<&Snapshot>, next: &Snapshot, build: Duration, lag: Duration) {
-        let mut gone = Vec::new();
         for ((_, kind, name), change) in changes(previous, next) {
             match change {
                 Change::Compiled => tracing::debug!(kind, policy = name, "compiled"),
-                Change::Gone => {
-                    tracing::info!(kind, policy = name, "gone");
-                    gone.push(name);
-                }
+                Change::Gone => tracing::info!(kind, policy = name, "gone"),
                 Change::Broken { source, diagnostics, was_active } => {
                     tell_broken(kind, name, source, diagnostics, was_active);
                 }
@@ -124,20 +119,11 @@ impl Publisher {
             let (binding, policy) = (binding.name.as_deref(), &binding.policy_name);
             tracing::warn!(binding, policy, "the binding names a policy that does not exist");
         }
-        let counts = counts(next);
-        let total: usize = counts.values().sum();
-        let broken: usize = counts
-            .iter()
-            .filter(|((_, state), _)| *state == "broken")
-            .map(|(_, count)| count)
-            .sum();
+        let (policies, broken) = count(next);
         self.metrics.reload(true);
-        self.metrics.forget_outcomes(&gone);
-        let counts =
-            counts.iter().map(|((kind, state), count)| PolicyCount { kind, state, count: *count });
-        self.metrics.policies(counts, now().as_second());
+        self.metrics.change(lag);
         let (build_ms, lag_ms) = (build.as_millis() as u64, lag.as_millis() as u64);
-        tracing::info!(policies = total, broken, build_ms, lag_ms, "policies in force");
+        tracing::info!(policies, broken, build_ms, lag_ms, "policies in force");
     }
 }
 
@@ -217,16 +203,57 @@ fn tell_broken(
     }
 }
 
-/// How many policies of a kind are in a state.
-fn counts(snapshot: &Snapshot) -> BTreeMap<(&'static str, &'static str), usize> {
-    let mut counts = BTreeMap::new();
-    for bound in snapshot.policies() {
-        let state = match bound.policy.state() {
-            State::Broken(_) => "broken",
-            State::Active if bound.bindings.is_empty() => "unbound",
-            State::Active => "active",
-        };
-        *counts.entry((bound.policy.kind_name(), state)).or_default() += 1;
+/// How many policies there are, and how many of them are broken.
+fn count(snapshot: &Snapshot) -> (usize, usize) {
+    let is_broken = |bound: &&Bound| bound.policy.state() != State::Active;
+    (snapshot.policies().count(), snapshot.policies().filter(is_broken).count())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use crate::cel::Version;
+    use crate::controller::publish::{Change, build, changes};
+    use crate::policy::Definitions;
+    use crate::policy::manifest;
+
+    fn definitions(policies: &[(&str, &str)]) -> Definitions {
+        let mut definitions = Definitions::default();
+        for (name, expression) in policies {
+            let text = format!(
+                "{{apiVersion: portcullis.dev/v1alpha1, kind: ValidatingPolicy, metadata: {{name: {name}}}, spec: \
+                 {{matchConstraints: {{resourceRules: [{{apiGroups: [''], apiVersions: [v1], operations: [CREATE], \
+                 resources: [pods]}}]}}, validations: [{{expression: '{expression}'}}]}}}}"
+            );
+            for manifest in manifest::read("a.yaml", &text).unwrap() {
+                definitions.add(manifest);
+            }
+        }
+        definitions
     }
-    counts
+
+    #[tokio::test]
+    async fn what_changed_is_told_and_nothing_else() {
+        let check = async |before: &[(&str, &str)], after: &[(&str, &str)], expect: &[&str]| {
+            let version = Version::default();
+            let before = Arc::new(build(definitions(before), version, None).await.unwrap());
+            let after =
+                build(definitions(after), version, Some(Arc::clone(&before))).await.unwrap();
+            let told: Vec<String> = changes(Some(&before), &after)
+                .into_iter()
+                .map(|((_, _, name), change)| match change {
+                    Change::Compiled => format!("{name} compiled"),
+                    Change::Broken { was_active, .. } => format!("{name} broken {was_active}"),
+                    Change::Gone => format!("{name} gone"),
+                })
+                .collect();
+            assert_eq!(told, expect);
+        };
+        check(&[], &[("a", "true"), ("b", "x")], &["a compiled", "b broken false"]).await;
+        check(&[("a", "true")], &[("a", "true")], &[]).await;
+        check(&[("a", "true")], &[("a", "1")], &["a broken true"]).await;
+        check(&[("a", "x")], &[("a", "x"), ("b", "y")], &["b broken false"]).await;
+        check(&[("a", "true"), ("b", "x")], &[], &["a gone", "b gone"]).await;
+    }
 }

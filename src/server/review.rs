@@ -118,7 +118,7 @@ impl<S: Source> Reviewer<S> {
         let mut facts = Facts::new();
         let mut arena = Arena::new();
         let gathered = async {
-            self.source.fetch(&need, &mut facts).await;
+            self.source.fetch(request, &need, &mut facts).await;
             gather(phase, request, snapshot, &mut facts, &mut arena, &self.source).await
         };
         timeout_at(deadline, gathered).await.map_err(|_| {

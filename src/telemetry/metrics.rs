@@ -21,6 +21,10 @@ const LATENCY_BUCKETS: [f64; 15] = [
     0.5, 2.5, 10.0,
 ];
 
+/// Upper bounds in seconds for what the controller does: a small set compiles in milliseconds; two seconds is what a
+/// change may take until it is in force.
+const CHANGE_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0];
+
 /// A closed set of words that are values of a label.
 macro_rules! words {
     ($(#[$meta:meta])* enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)* }) => {
@@ -141,6 +145,21 @@ words! {
     }
 }
 
+words! {
+    /// What the controller writes to the cluster.
+    enum Written {
+        Status = "status",
+        Registration = "registration",
+        Certificate = "certificate",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WriteLabels {
+    what: Written,
+    result: ReloadResult,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RefusalLabels {
     reason: Refusal,
@@ -183,6 +202,10 @@ pub struct Metrics {
     policies: Family<StateLabels, Gauge>,
     reloads: Family<ReloadLabels, Counter>,
     reloaded: Gauge,
+    changes: Histogram,
+    watch_failures: Counter,
+    writes: Family<WriteLabels, Counter>,
+    certificate_expiry: Gauge,
     http_errors: Family<StatusLabels, Counter>,
     connections: Gauge,
     refused: Family<RefusalLabels, Counter>,
@@ -208,6 +231,10 @@ impl Metrics {
             policies: Family::default(),
             reloads: Family::default(),
             reloaded: Gauge::default(),
+            changes: Histogram::new(CHANGE_BUCKETS),
+            watch_failures: Counter::default(),
+            writes: Family::default(),
+            certificate_expiry: Gauge::default(),
             http_errors: Family::default(),
             connections: Gauge::default(),
             refused: Family::default(),
@@ -234,6 +261,22 @@ impl Metrics {
             "last_reload_timestamp_seconds",
             "When the policies in force were read",
             self.reloaded.clone(),
+        );
+        r.register(
+            "policy_change_duration_seconds",
+            "From a change that was seen to the policies being in force",
+            self.changes.clone(),
+        );
+        r.register(
+            "watch_failures",
+            "Watches that broke off, or could not begin",
+            self.watch_failures.clone(),
+        );
+        r.register("cluster_writes", "What was written to the cluster", self.writes.clone());
+        r.register(
+            "certificate_expiry_timestamp_seconds",
+            "When the serving certificate expires",
+            self.certificate_expiry.clone(),
         );
         r.register("http_errors", "HTTP requests that were refused", self.http_errors.clone());
         r.register("connections", "Open connections", self.connections.clone());
@@ -302,6 +345,27 @@ impl Metrics {
         self.reloads.get_or_create(&ReloadLabels { result }).inc();
     }
 
+    /// A change of policies is in force, this long after it was seen.
+    pub fn change(&self, duration: Duration) {
+        self.changes.observe(duration.as_secs_f64());
+    }
+
+    /// A watch broke off, or could not begin.
+    pub fn watch_failure(&self) {
+        self.watch_failures.inc();
+    }
+
+    /// Something was written to the cluster, or could not be.
+    pub fn written(&self, what: Written, ok: bool) {
+        let result = if ok { ReloadResult::Ok } else { ReloadResult::Error };
+        self.writes.get_or_create(&WriteLabels { what, result }).inc();
+    }
+
+    /// When the serving certificate expires.
+    pub fn certificate_expires(&self, at_seconds: i64) {
+        self.certificate_expiry.set(at_seconds);
+    }
+
     /// An HTTP request was refused with this status.
     pub fn http_error(&self, code: u16) {
         self.http_errors.get_or_create(&StatusLabels { code }).inc();
@@ -352,6 +416,7 @@ mod tests {
 
     use crate::telemetry::metrics::{
         Answer, LedgerTotals, Metrics, Operation, PolicyCount, PolicyResult, Refusal, Webhook,
+        Written,
     };
 
     /// The lines that are no comments and are not zero, sorted.
@@ -389,6 +454,12 @@ mod tests {
                 r#"portcullis_reloads_total{result="ok"} 1"#,
             ],
         );
+        check(
+            |metrics| metrics.written(Written::Status, false),
+            &[r#"portcullis_cluster_writes_total{what="status",result="error"} 1"#],
+        );
+        check(|m| m.watch_failure(), &["portcullis_watch_failures_total 1"]);
+        check(|m| m.certificate_expires(7), &["portcullis_certificate_expiry_timestamp_seconds 7"]);
         check(|m| m.http_error(413), &[r#"portcullis_http_errors_total{code="413"} 1"#]);
         check(
             |metrics| metrics.refuse(Refusal::Limit),

@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::admission::{Facts, Need, NoCluster, Snapshot, Source, Version};
 use crate::ledger::{Body, Ledger, Record, Verdict};
-use crate::policy::Definitions;
 use crate::policy::facts::NamespaceObject;
 use crate::policy::manifest::{Manifest, read};
+use crate::policy::{Definitions, Request};
 use crate::server::review::Reviewer;
 use crate::server::{Handler, HttpError};
 use crate::telemetry::Metrics;
@@ -222,7 +222,7 @@ async fn a_new_snapshot_decides_from_the_next_request_on() {
 struct Labels;
 
 impl Source for Labels {
-    async fn fetch(&self, need: &Need, facts: &mut Facts) {
+    async fn fetch(&self, _: &Request<'_>, need: &Need, facts: &mut Facts) {
         let Need::Namespace(name) = need else { return };
         match name.as_str() {
             "shop" => {

@@ -1,0 +1,195 @@
+//! Policies from a cluster: they are watched, with their bindings, params and the namespaces, compiled when something
+//! changed, and published. What the cluster is told about them is `status` and `registration`.
+//!
+//! # Flow
+//! [`watches`] (one task for each kind) -> a queue of changes -> [`state`] (what there is) -> debounce ->
+//! [`Publisher::publish`] -> [`Observed`] for those who write status.
+//!
+//! # Guarantees
+//! - Nothing is published before every first list is complete and everything is compiled.
+//! - A watch that breaks off is begun again; what was seen stays in force meanwhile.
+//! - A policy that can't be read keeps the form in which it was last read, and is told.
+//! - A param kind that nobody serves, or that can't be listed, is an error of the policies that name it, never an empty
+//!   list.
+
+mod equivalents;
+pub mod state;
+mod watches;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use futures::future::OptionFuture;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until};
+
+use crate::controller::cluster::state::{KindKey, Observed, State, Watched};
+use crate::controller::cluster::watches::{Task, watch_base, watch_equivalents, watch_params};
+use crate::controller::limits::{
+    CHANGES_MAX, CONNECT_TIMEOUT, DEBOUNCE_INTERVAL, KIND_INTERVAL, PARAM_KINDS_MAX,
+    PARAMS_PATIENCE, PARAMS_PATIENCE_FIRST, READ_TIMEOUT,
+};
+use crate::controller::publish::Publisher;
+
+/// Why there is no way to a cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// The kubeconfig can't be read or used.
+    #[error("kubeconfig: {0}")]
+    Kubeconfig(#[from] kube::config::KubeconfigError),
+    /// There is neither a kubeconfig nor a cluster around us.
+    #[error("no cluster: {0}")]
+    Infer(#[from] kube::config::InferConfigError),
+    /// The configuration makes no client.
+    #[error("no client: {0}")]
+    Client(Box<kube::Error>),
+}
+
+/// A client by a kubeconfig, or by what `kubectl` or a Pod would find.
+pub async fn connect(
+    kubeconfig: Option<PathBuf>,
+    context: Option<String>,
+) -> Result<Client, ConnectError> {
+    let options = KubeConfigOptions { context, ..KubeConfigOptions::default() };
+    let mut config = match kubeconfig {
+        Some(path) => {
+            Config::from_custom_kubeconfig(Kubeconfig::read_from(path)?, &options).await?
+        }
+        None if options.context.is_some() => Config::from_kubeconfig(&options).await?,
+        None => Config::infer().await?,
+    };
+    config.connect_timeout = Some(CONNECT_TIMEOUT);
+    config.read_timeout = Some(READ_TIMEOUT);
+    Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
+}
+
+/// Watches the cluster and publishes what it finds, until nobody listens any more.
+pub async fn follow(
+    client: Client,
+    publisher: Publisher,
+    observed: watch::Sender<Option<Arc<Observed>>>,
+) {
+    let (sender, receiver) = mpsc::channel(CHANGES_MAX);
+    let metrics = publisher.metrics();
+    let mut tasks: Vec<Task> = Watched::BASE
+        .into_iter()
+        .map(|watched| watch_base(client.clone(), watched, sender.clone(), metrics.clone()))
+        .collect();
+    tasks.push(watch_equivalents(client.clone(), sender.clone()));
+    let follower = Follower {
+        client,
+        publisher,
+        observed,
+        sender,
+        receiver,
+        state: State::default(),
+        params: BTreeMap::new(),
+        dirty: None,
+        told_at: None,
+    };
+    follower.run().await;
+    // The tasks end when they are dropped.
+    drop(tasks);
+}
+
+struct Follower {
+    client: Client,
+    publisher: Publisher,
+    observed: watch::Sender<Option<Arc<Observed>>>,
+    sender: mpsc::Sender<state::Change>,
+    receiver: mpsc::Receiver<state::Change>,
+    state: State,
+    /// The watches of params, each with when it was begun.
+    params: BTreeMap<KindKey, (Task, Instant)>,
+    /// Since when something waits to be compiled.
+    dirty: Option<Instant>,
+    /// Since when a status waits to be told.
+    told_at: Option<Instant>,
+}
+
+impl Follower {
+    async fn run(mut self) {
+        loop {
+            let due = self.due();
+            let wait = OptionFuture::from(due.map(sleep_until));
+            tokio::select! {
+                change = self.receiver.recv() => match change {
+                    Some(change) => self.take(change),
+                    // We hold a sender, so that this does not happen.
+                    None => return,
+                },
+                Some(()) = wait => self.act().await,
+                () = self.publisher.closed() => return,
+            }
+        }
+    }
+
+    fn take(&mut self, change: state::Change) {
+        let effect = self.state.apply(change);
+        let now = Instant::now();
+        if effect.compile {
+            self.dirty.get_or_insert(now);
+        }
+        if effect.tell {
+            self.told_at.get_or_insert(now);
+        }
+        if effect.compile && self.state.is_listed() {
+            self.watch_param_kinds(now);
+        }
+    }
+
+    /// Begins a watch for each param kind that a policy names, and ends those that no policy names any more.
+    fn watch_param_kinds(&mut self, now: Instant) {
+        let mut needed = self.state.param_kinds();
+        if needed.len() > PARAM_KINDS_MAX {
+            let kinds = needed.len();
+            tracing::error!(
+                kinds,
+                "more than {PARAM_KINDS_MAX} kinds of params; the rest is unknown"
+            );
+            needed = needed.into_iter().take(PARAM_KINDS_MAX).collect();
+        }
+        self.params.retain(|kind, _| needed.contains(kind));
+        self.state.retain_params(&needed);
+        for kind in needed {
+            self.params.entry(kind).or_insert_with_key(|kind| {
+                let metrics = self.publisher.metrics().clone();
+                let (client, sender) = (self.client.clone(), self.sender.clone());
+                (watch_params(client, kind.clone(), sender, metrics), now)
+            });
+        }
+    }
+
+    /// When there is something to do, if there is.
+    fn due(&self) -> Option<Instant> {
+        if !self.state.is_listed() {
+            return None;
+        }
+        let told = self.told_at.map(|at| at + DEBOUNCE_INTERVAL);
+        let Some(dirty) = self.dirty else { return told };
+        let is_first = self.observed.borrow().is_none();
+        let patience = if is_first { PARAMS_PATIENCE_FIRST } else { PARAMS_PATIENCE };
+        let waits = self.params.iter().filter(|(kind, _)| !self.state.knows_params(kind));
+        let until = waits.map(|(_, (_, begun))| *begun + patience).max();
+        Some((dirty + DEBOUNCE_INTERVAL).max(until.unwrap_or(dirty)))
+    }
+
+    async fn act(&mut self) {
+        if let Some(since) = self.dirty.take() {
+            let definitions = self.state.definitions();
+            match self.publisher.publish(definitions, since).await {
+                Ok(snapshot) => self.state.snapshot = Some(snapshot),
+                Err(_) => {
+                    // Told already; to be tried again.
+                    self.dirty = Some(Instant::now() + KIND_INTERVAL);
+                    return;
+                }
+            }
+        }
+        self.told_at = None;
+        self.observed.send_replace(self.state.observed().map(Arc::new));
+    }
+}

@@ -1,0 +1,345 @@
+//! What there is in the cluster, as the watches told it. No network here: changes come in, definitions go out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::json::Document;
+use crate::policy::Definitions;
+use crate::policy::api::{ParamKind, PolicyStatus};
+use crate::policy::definitions::{ParamKindFact, ParamScope};
+use crate::policy::manifest::Manifest;
+use crate::policy::matching::Equivalents;
+use crate::policy::snapshot::Snapshot;
+
+/// What is watched.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Watched {
+    /// ValidatingPolicies.
+    Validating,
+    /// MutatingPolicies.
+    Mutating,
+    /// PolicyBindings.
+    Bindings,
+    /// Namespaces.
+    Namespaces,
+    /// The objects of a param kind.
+    Params(KindKey),
+}
+
+impl Watched {
+    /// What is watched always.
+    pub const BASE: [Watched; 4] =
+        [Watched::Validating, Watched::Mutating, Watched::Bindings, Watched::Namespaces];
+}
+
+/// A kind, by `apiVersion` and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KindKey {
+    /// Group and version, as in `v1` or `rules.example.com/v1`.
+    pub api_version: String,
+    /// The kind.
+    pub kind: String,
+}
+
+impl From<&ParamKind> for KindKey {
+    fn from(kind: &ParamKind) -> KindKey {
+        KindKey { api_version: kind.api_version.clone(), kind: kind.kind.clone() }
+    }
+}
+
+/// What a watch tells.
+#[derive(Debug)]
+pub enum Change {
+    /// A list begins.
+    Restarted(Watched),
+    /// An object is there, or changed.
+    Seen(Watched, Box<Object>),
+    /// An object is gone.
+    Gone(Watched, ObjectKey),
+    /// The list is complete.
+    Complete(Watched),
+    /// Objects of this kind live here.
+    Found(KindKey, ParamScope),
+    /// Nobody serves this kind.
+    Missing(KindKey),
+    /// Which resources serve the same objects.
+    Equivalents(Equivalents),
+}
+
+/// Namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectKey {
+    /// The namespace; empty if there is none.
+    pub namespace: String,
+    /// The name.
+    pub name: String,
+}
+
+/// An object as it was seen.
+#[derive(Clone, Debug)]
+pub struct Object {
+    /// Namespace and name.
+    pub key: ObjectKey,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// What it says, if that can be read; if not, what it said before, if that could.
+    pub content: Option<Content>,
+    /// Why it can't be read, if so.
+    pub problem: Option<String>,
+    /// What it says about itself, if it is a policy or binding.
+    pub status: Option<PolicyStatus>,
+}
+
+/// What an object says.
+#[derive(Clone, Debug)]
+pub enum Content {
+    /// A policy or binding.
+    Manifest(Box<Manifest>),
+    /// A Namespace or a param.
+    Document(Arc<Document>),
+}
+
+/// What was seen, and what became of it: all that status needs.
+#[derive(Clone, Debug)]
+pub struct Observed {
+    /// What is compiled.
+    pub snapshot: Arc<Snapshot>,
+    /// The policies and bindings.
+    pub objects: Vec<ObservedObject>,
+}
+
+/// A policy or binding.
+#[derive(Clone, Debug)]
+pub struct ObservedObject {
+    /// Of which kind.
+    pub watched: Watched,
+    /// Its name.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.generation`.
+    pub generation: Option<i64>,
+    /// Its status as it was seen.
+    pub status: Option<PolicyStatus>,
+    /// Why it can't be read, if so.
+    pub unreadable: Option<String>,
+}
+
+/// What has to be done about a change.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effect {
+    /// Something must be compiled.
+    pub compile: bool,
+    /// A status is not what it was.
+    pub tell: bool,
+}
+
+/// What there is.
+#[derive(Debug, Default)]
+pub struct State {
+    objects: BTreeMap<Watched, Store>,
+    kinds: BTreeMap<KindKey, ParamScope>,
+    equivalents: Option<Equivalents>,
+    /// What was compiled last.
+    pub snapshot: Option<Arc<Snapshot>>,
+}
+
+/// The objects of a kind.
+#[derive(Debug, Default)]
+struct Store {
+    objects: BTreeMap<ObjectKey, Object>,
+    /// What the list has so far that is being read.
+    incoming: Option<BTreeMap<ObjectKey, Object>>,
+    is_complete: bool,
+}
+
+impl State {
+    /// Takes a change in.
+    pub fn apply(&mut self, change: Change) -> Effect {
+        let compile = Effect { compile: true, tell: true };
+        match change {
+            Change::Restarted(watched) => {
+                self.store(watched).incoming = Some(BTreeMap::new());
+                Effect::default()
+            }
+            Change::Seen(watched, object) => self.store(watched).seen(*object),
+            Change::Gone(watched, key) => match self.store(watched).objects.remove(&key) {
+                Some(_) => compile,
+                None => Effect::default(),
+            },
+            Change::Complete(watched) => self.store(watched).complete(),
+            Change::Found(kind, scope) => match self.kinds.insert(kind, scope) {
+                Some(old) if old == scope => Effect::default(),
+                _ => compile,
+            },
+            Change::Missing(kind) => {
+                self.objects.remove(&Watched::Params(kind.clone()));
+                match self.kinds.insert(kind, ParamScope::Unknown) {
+                    Some(ParamScope::Unknown) => Effect::default(),
+                    _ => compile,
+                }
+            }
+            Change::Equivalents(equivalents) => {
+                self.equivalents = Some(equivalents);
+                compile
+            }
+        }
+    }
+
+    fn store(&mut self, watched: Watched) -> &mut Store {
+        self.objects.entry(watched).or_default()
+    }
+
+    /// Whether every list that is always needed is complete.
+    pub fn is_listed(&self) -> bool {
+        let complete = |watched| self.objects.get(&watched).is_some_and(|store| store.is_complete);
+        self.equivalents.is_some() && Watched::BASE.into_iter().all(complete)
+    }
+
+    /// Whether the objects of a kind are known, or that there are none to be had.
+    pub fn knows_params(&self, kind: &KindKey) -> bool {
+        let is_listed =
+            self.objects.get(&Watched::Params(kind.clone())).is_some_and(|store| store.is_complete);
+        match self.kinds.get(kind) {
+            Some(ParamScope::Unknown) => true,
+            Some(_) => is_listed,
+            None => false,
+        }
+    }
+
+    /// The param kinds that policies name.
+    pub fn param_kinds(&self) -> BTreeSet<KindKey> {
+        let kind = |manifest: &Manifest| match manifest {
+            Manifest::Validating(policy) => policy.spec.param_kind.as_ref().map(KindKey::from),
+            Manifest::Mutating(policy) => policy.spec.param_kind.as_ref().map(KindKey::from),
+            _ => None,
+        };
+        self.manifests().filter_map(kind).collect()
+    }
+
+    /// Forgets what no policy names any more.
+    pub fn retain_params(&mut self, needed: &BTreeSet<KindKey>) {
+        self.kinds.retain(|kind, _| needed.contains(kind));
+        self.objects.retain(|watched, _| match watched {
+            Watched::Params(kind) => needed.contains(kind),
+            _ => true,
+        });
+    }
+
+    /// Everything that decisions depend on.
+    pub fn definitions(&self) -> Definitions {
+        let mut definitions = Definitions::default();
+        for manifest in self.manifests() {
+            definitions.add(manifest.clone());
+        }
+        for (watched, store) in &self.objects {
+            let documents = store.objects.values().filter_map(|object| match &object.content {
+                Some(Content::Document(document)) => Some(Arc::clone(document)),
+                _ => None,
+            });
+            match watched {
+                Watched::Namespaces => definitions.namespaces.extend(documents),
+                Watched::Params(kind) if self.knows_params(kind) => {
+                    definitions.params.extend(documents);
+                }
+                _ => {}
+            }
+        }
+        let fact = |kind: KindKey| {
+            let known = self.kinds.get(&kind).filter(|_| self.knows_params(&kind));
+            let scope = known.copied().unwrap_or(ParamScope::Unknown);
+            ParamKindFact { api_version: kind.api_version, kind: kind.kind, scope }
+        };
+        definitions.param_kinds = self.param_kinds().into_iter().map(fact).collect();
+        definitions.equivalents = self.equivalents.clone().unwrap_or_default();
+        definitions
+    }
+
+    /// What status needs; nothing before the first snapshot.
+    pub fn observed(&self) -> Option<Observed> {
+        let snapshot = self.snapshot.clone()?;
+        let kinds = [Watched::Validating, Watched::Mutating, Watched::Bindings];
+        let objects = kinds.into_iter().flat_map(|watched| {
+            let store = self.objects.get(&watched);
+            store.into_iter().flat_map(|store| store.objects.values()).map(move |object| {
+                ObservedObject {
+                    watched: watched.clone(),
+                    name: object.key.name.clone(),
+                    uid: object.uid.clone(),
+                    generation: object.generation,
+                    status: object.status.clone(),
+                    unreadable: object.problem.clone(),
+                }
+            })
+        });
+        Some(Observed { snapshot, objects: objects.collect() })
+    }
+
+    fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+        let objects = self.objects.values().flat_map(|store| store.objects.values());
+        objects.filter_map(|object| match &object.content {
+            Some(Content::Manifest(manifest)) => Some(&**manifest),
+            _ => None,
+        })
+    }
+}
+
+impl Store {
+    fn seen(&mut self, object: Object) -> Effect {
+        if let Some(incoming) = &mut self.incoming {
+            incoming.insert(object.key.clone(), object);
+            return Effect::default();
+        }
+        let before = self.objects.get(&object.key);
+        let effect = Effect {
+            compile: !before.is_some_and(|before| before.says_the_same(&object)),
+            tell: !before.is_some_and(|before| before.status == object.status),
+        };
+        let object = object.or_as_it_was(before);
+        self.objects.insert(object.key.clone(), object);
+        effect
+    }
+
+    fn complete(&mut self) -> Effect {
+        let incoming = self.incoming.take().unwrap_or_default();
+        let same = |(key, object): (&ObjectKey, &Object)| {
+            self.objects.get(key).is_some_and(|before| before.says_the_same(object))
+        };
+        let compile =
+            !self.is_complete || incoming.len() != self.objects.len() || !incoming.iter().all(same);
+        let mut before = std::mem::take(&mut self.objects);
+        self.objects = incoming
+            .into_iter()
+            .map(|(key, object)| {
+                let object = object.or_as_it_was(before.remove(&key).as_ref());
+                (key, object)
+            })
+            .collect();
+        self.is_complete = true;
+        Effect { compile, tell: true }
+    }
+}
+
+impl Object {
+    /// Whether nothing changed that decisions depend on. A policy's generation counts its specs; a Namespace or param
+    /// can change anywhere.
+    fn says_the_same(&self, other: &Object) -> bool {
+        let same_spec = self.generation == other.generation && self.generation.is_some();
+        let is_policy = !matches!(other.content, Some(Content::Document(_)));
+        self.uid == other.uid
+            && (self.resource_version == other.resource_version || (is_policy && same_spec))
+    }
+
+    /// If it can't be read: with the content that the last one had.
+    fn or_as_it_was(mut self, before: Option<&Object>) -> Object {
+        if self.content.is_none() {
+            let before = before.filter(|before| before.uid == self.uid);
+            self.content = before.and_then(|before| before.content.clone());
+        }
+        self
+    }
+}

@@ -1,0 +1,314 @@
+//! The watches: one task for each kind, which tells the changes it sees. What is done with them is not known here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{StreamExt, pin_mut};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
+use kube::core::gvk::GroupVersion;
+use kube::discovery::{Scope, pinned_kind};
+use kube::error::DiscoveryError;
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch_objects};
+use kube::{Client, ResourceExt};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::controller::cluster::equivalents;
+use crate::controller::cluster::state::{Change, Content, KindKey, Object, ObjectKey, Watched};
+use crate::controller::limits::{
+    DISCOVERY_INTERVAL, KIND_INTERVAL, PARAMS_MAX, RETRY_INTERVAL, RETRY_INTERVAL_MAX,
+    WATCH_SECONDS_MAX,
+};
+use crate::json::Document;
+use crate::policy::api::{MutatingPolicy, PolicyBinding, ValidatingPolicy};
+use crate::policy::definitions::ParamScope;
+use crate::policy::manifest;
+use crate::telemetry::Metrics;
+
+/// A task that ends when it is dropped.
+#[derive(Debug)]
+pub(in crate::controller) struct Task(JoinHandle<()>);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Task {
+    pub(in crate::controller) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Task {
+        Task(tokio::spawn(work))
+    }
+}
+
+type Changes = mpsc::Sender<Change>;
+
+/// Nobody takes changes any more.
+struct Closed;
+
+/// Why a watch ended by itself.
+enum Ended {
+    /// Nobody serves the kind any more.
+    Unserved,
+    /// There are more objects than we keep.
+    TooMany,
+}
+
+/// Watches what is watched always.
+pub(in crate::controller::cluster) fn watch_base(
+    client: Client,
+    watched: Watched,
+    changes: Changes,
+    metrics: Arc<Metrics>,
+) -> Task {
+    let resource = match &watched {
+        Watched::Validating => ApiResource::erase::<ValidatingPolicy>(&()),
+        Watched::Mutating => ApiResource::erase::<MutatingPolicy>(&()),
+        Watched::Bindings => ApiResource::erase::<PolicyBinding>(&()),
+        Watched::Namespaces | Watched::Params(_) => {
+            ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&())
+        }
+    };
+    let watch = Watch { client, watched, resource, changes, metrics };
+    Task::spawn(async move {
+        // An `Unserved` of ours is a CRD that is yet to come.
+        while let Ok(_ended) = watch.run(false).await {
+            sleep(KIND_INTERVAL).await;
+        }
+    })
+}
+
+/// Finds out where objects of a kind live, and watches them; again and again while nobody serves it.
+pub(in crate::controller::cluster) fn watch_params(
+    client: Client,
+    kind: KindKey,
+    changes: Changes,
+    metrics: Arc<Metrics>,
+) -> Task {
+    Task::spawn(async move {
+        while let Ok(wait) = watch_params_once(&client, &kind, &changes, &metrics).await {
+            sleep(wait).await;
+        }
+    })
+}
+
+async fn watch_params_once(
+    client: &Client,
+    kind: &KindKey,
+    changes: &Changes,
+    metrics: &Arc<Metrics>,
+) -> Result<Duration, Closed> {
+    let KindKey { api_version, kind: name } = kind;
+    let missing = async || send(changes, Change::Missing(kind.clone())).await;
+    let (resource, scope) = match find(client, kind).await {
+        Ok(Some(found)) => found,
+        Ok(None) => {
+            missing().await?;
+            return Ok(KIND_INTERVAL);
+        }
+        Err(error) => {
+            metrics.watch_failure();
+            tracing::warn!(api_version, kind = name, %error, "can't find out who serves the params");
+            return Ok(KIND_INTERVAL);
+        }
+    };
+    send(changes, Change::Found(kind.clone(), scope)).await?;
+    let watch = Watch {
+        client: client.clone(),
+        watched: Watched::Params(kind.clone()),
+        resource,
+        changes: changes.clone(),
+        metrics: Arc::clone(metrics),
+    };
+    match watch.run(true).await? {
+        Ended::Unserved => Ok(RETRY_INTERVAL),
+        Ended::TooMany => {
+            tracing::error!(
+                api_version,
+                kind = name,
+                "more than {PARAMS_MAX} objects: they can't be params"
+            );
+            missing().await?;
+            Ok(DISCOVERY_INTERVAL)
+        }
+    }
+}
+
+/// Asks again and again which resources serve the same objects.
+pub(in crate::controller::cluster) fn watch_equivalents(client: Client, changes: Changes) -> Task {
+    Task::spawn(async move {
+        let mut last = None;
+        loop {
+            let wait = match equivalents::discover(&client).await {
+                Ok(rows) if last.as_ref() == Some(&rows) => DISCOVERY_INTERVAL,
+                Ok(rows) => {
+                    let change = Change::Equivalents(equivalents::table(&rows));
+                    last = Some(rows);
+                    if send(&changes, change).await.is_err() {
+                        return;
+                    }
+                    DISCOVERY_INTERVAL
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "can't find out which resources there are");
+                    RETRY_INTERVAL_MAX
+                }
+            };
+            sleep(wait).await;
+        }
+    })
+}
+
+/// Who serves a kind, if anybody does.
+async fn find(
+    client: &Client,
+    kind: &KindKey,
+) -> Result<Option<(ApiResource, ParamScope)>, kube::Error> {
+    let Ok(version) = kind.api_version.parse::<GroupVersion>() else { return Ok(None) };
+    let kind = GroupVersionKind::gvk(&version.group, &version.version, &kind.kind);
+    match pinned_kind(client, &kind).await {
+        Ok((resource, capabilities)) => {
+            let scope = match capabilities.scope {
+                Scope::Cluster => ParamScope::Cluster,
+                Scope::Namespaced => ParamScope::Namespaced,
+            };
+            Ok(Some((resource, scope)))
+        }
+        Err(kube::Error::Discovery(DiscoveryError::MissingKind(_))) => Ok(None),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+async fn send(changes: &Changes, change: Change) -> Result<(), Closed> {
+    changes.send(change).await.map_err(|_| Closed)
+}
+
+struct Watch {
+    client: Client,
+    watched: Watched,
+    resource: ApiResource,
+    changes: Changes,
+    metrics: Arc<Metrics>,
+}
+
+impl Watch {
+    /// Tells every change. Ends when the kind is gone, if that is of interest.
+    async fn run(&self, ends_when_unserved: bool) -> Result<Ended, Closed> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &self.resource);
+        let config = watcher::Config::default().timeout(WATCH_SECONDS_MAX);
+        let events = watch_objects(api, config).backoff(Backoff::default());
+        pin_mut!(events);
+        let mut listed = 0_usize;
+        while let Some(event) = events.next().await {
+            let change = match event {
+                Ok(Event::Init) => {
+                    listed = 0;
+                    Change::Restarted(self.watched.clone())
+                }
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    listed += 1;
+                    // Edits count too, so that this is not exact; it is begun anew at every list.
+                    if ends_when_unserved && listed > 2 * PARAMS_MAX {
+                        return Ok(Ended::TooMany);
+                    }
+                    Change::Seen(self.watched.clone(), Box::new(self.object(object)))
+                }
+                Ok(Event::Delete(object)) => Change::Gone(self.watched.clone(), key(&object)),
+                Ok(Event::InitDone) => {
+                    if ends_when_unserved && listed > PARAMS_MAX {
+                        return Ok(Ended::TooMany);
+                    }
+                    Change::Complete(self.watched.clone())
+                }
+                Err(error) => {
+                    self.metrics.watch_failure();
+                    let kind = &self.resource.kind;
+                    tracing::warn!(kind, %error, "watch broke off; what was seen stays in force");
+                    if ends_when_unserved && is_unserved(&error) {
+                        return Ok(Ended::Unserved);
+                    }
+                    continue;
+                }
+            };
+            send(&self.changes, change).await?;
+        }
+        Ok(Ended::Unserved)
+    }
+
+    fn object(&self, mut object: DynamicObject) -> Object {
+        // Items of lists don't say what they are.
+        object.types.get_or_insert_with(|| TypeMeta {
+            api_version: self.resource.api_version.clone(),
+            kind: self.resource.kind.clone(),
+        });
+        let status = object.data.get("status").cloned();
+        let is_policy = !matches!(self.watched, Watched::Namespaces | Watched::Params(_));
+        let (key, uid) = (key(&object), object.uid().unwrap_or_default());
+        let generation = object.metadata.generation;
+        let resource_version = object.resource_version().unwrap_or_default();
+        let value = serde_json::to_value(&object).map_err(|error| error.to_string());
+        let content = value.and_then(|value| {
+            if is_policy {
+                manifest::from_value(value).map(|manifest| Content::Manifest(Box::new(manifest)))
+            } else {
+                Ok(Content::Document(Arc::new(Document::from_value(&value))))
+            }
+        });
+        if let Err(error) = &content {
+            let (kind, name) = (&self.resource.kind, &key.name);
+            tracing::error!(
+                kind,
+                name,
+                "can't be read; its last form stays, if it had one: {error}"
+            );
+        }
+        let (content, problem) = match content {
+            Ok(content) => (Some(content), None),
+            Err(problem) => (None, Some(problem)),
+        };
+        // A status that we would not write is as good as none.
+        let status = status.filter(|_| is_policy).and_then(|s| serde_json::from_value(s).ok());
+        Object { key, uid, generation, resource_version, content, problem, status }
+    }
+}
+
+/// Waits that double from [`RETRY_INTERVAL`] to [`RETRY_INTERVAL_MAX`], and begin anew after a success.
+struct Backoff(Duration);
+
+impl Default for Backoff {
+    fn default() -> Backoff {
+        Backoff(RETRY_INTERVAL)
+    }
+}
+
+impl Iterator for Backoff {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let wait = self.0;
+        self.0 = (wait * 2).min(RETRY_INTERVAL_MAX);
+        Some(wait)
+    }
+}
+
+impl kube::runtime::utils::Backoff for Backoff {
+    fn reset(&mut self) {
+        *self = Backoff::default();
+    }
+}
+
+fn key(object: &DynamicObject) -> ObjectKey {
+    ObjectKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+}
+
+fn is_unserved(error: &watcher::Error) -> bool {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
+        error
+    else {
+        return false;
+    };
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}

@@ -255,7 +255,7 @@ fn a_missing_fact_is_asked_for_and_a_namespace_that_is_missing_is_said() {
 struct Silent;
 
 impl Source for Silent {
-    async fn fetch(&self, _: &Need, _: &mut Facts) {}
+    async fn fetch(&self, _: &crate::policy::Request<'_>, _: &Need, _: &mut Facts) {}
 }
 
 #[test]

@@ -423,7 +423,8 @@ mod tests {
     fn lines(metrics: &Metrics) -> Vec<String> {
         let text = metrics.text();
         assert!(text.ends_with("# EOF\n"));
-        let counted = text.lines().filter(|line| !line.starts_with('#') && !line.ends_with(" 0"));
+        let is_zero = |line: &str| line.ends_with(" 0") || line.ends_with(" 0.0");
+        let counted = text.lines().filter(|line| !line.starts_with('#') && !is_zero(line));
         let mut counted: Vec<_> = counted.map(str::to_owned).collect();
         counted.sort();
         counted
@@ -458,7 +459,7 @@ mod tests {
             |metrics| metrics.written(Written::Status, false),
             &[r#"portcullis_cluster_writes_total{what="status",result="error"} 1"#],
         );
-        check(|m| m.watch_failure(), &["portcullis_watch_failures_total 1"]);
+        check(Metrics::watch_failure, &["portcullis_watch_failures_total 1"]);
         check(|m| m.certificate_expires(7), &["portcullis_certificate_expiry_timestamp_seconds 7"]);
         check(|m| m.http_error(413), &[r#"portcullis_http_errors_total{code="413"} 1"#]);
         check(

@@ -6,7 +6,6 @@
 //! where a fact is missing does a request wait for anything.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
@@ -21,12 +20,11 @@ use crate::admission::{
 use crate::ledger::{self, Entry, Ledger, Verdict};
 use crate::policy::Request;
 use crate::policy::api::ValidationAction;
-use crate::policy::compile::State;
 use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::request::Operation;
 use crate::server::http::{Handler, HttpError};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::{self, Answer, LedgerTotals, PolicyCount, PolicyResult, Webhook};
+use crate::telemetry::metrics::{self, Answer, LedgerTotals, PolicyResult, Webhook};
 
 /// Bytes that a thread keeps for its next request. An ordinary Pod takes a few KiB; what one large request took is
 /// given back.
@@ -60,19 +58,9 @@ impl<S: Source> Reviewer<S> {
     }
 
     /// Decides by this snapshot from the next request on. Requests in flight are decided by the one they began with.
-    pub fn put_in_force(&self, snapshot: Arc<Snapshot>, now: Timestamp) {
+    pub fn put_in_force(&self, snapshot: Arc<Snapshot>) {
         let digest = hex(snapshot.digest());
-        self.count_policies(&snapshot, now);
-        let old =
-            self.in_force.swap(Some(Arc::new(InForce { snapshot: snapshot.clone(), digest })));
-        if let Some(old) = old {
-            let names = |snapshot: &Snapshot| -> Vec<String> {
-                snapshot.policies().map(|bound| bound.policy.name.clone()).collect()
-            };
-            let (before, after) = (names(&old.snapshot), names(&snapshot));
-            let gone = before.iter().filter(|name| !after.contains(name)).map(String::as_str);
-            self.metrics.forget_outcomes(&gone.collect::<Vec<_>>());
-        }
+        self.in_force.store(Some(Arc::new(InForce { snapshot, digest })));
     }
 
     /// Puts every snapshot in force that comes, until nobody can send one any more.
@@ -80,26 +68,12 @@ impl<S: Source> Reviewer<S> {
         loop {
             let snapshot = snapshots.borrow_and_update().clone();
             if let Some(snapshot) = snapshot {
-                self.put_in_force(snapshot, now());
+                self.put_in_force(snapshot);
             }
             if snapshots.changed().await.is_err() {
                 return;
             }
         }
-    }
-
-    fn count_policies(&self, snapshot: &Snapshot, now: Timestamp) {
-        let mut counts: BTreeMap<_, usize> = BTreeMap::new();
-        for bound in snapshot.policies() {
-            let state = match bound.policy.state() {
-                State::Active => "active",
-                State::Broken(_) => "broken",
-            };
-            *counts.entry((bound.policy.kind_name(), state)).or_default() += 1;
-        }
-        let counts =
-            counts.iter().map(|((kind, state), count)| PolicyCount { kind, state, count: *count });
-        self.metrics.policies(counts, now.as_second());
     }
 
     /// The decision, with what has to be fetched for it.

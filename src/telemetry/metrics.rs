@@ -477,6 +477,35 @@ mod tests {
     }
 
     #[test]
+    fn every_family_is_documented_and_exists() {
+        let documentation = include_str!("../../docs/operations.md");
+        let metrics = Metrics::new();
+        metrics.request(Webhook::Mutate, Operation::Create, Answer::Allow, Duration::ZERO);
+        metrics.outcome("a", PolicyResult::Deny);
+        metrics.policies([PolicyCount { kind: "a", state: "b", count: 1 }], 1);
+        metrics.reload(true);
+        metrics.http_error(400);
+        metrics.refuse(Refusal::Limit);
+        let text = metrics.text();
+        let mut families: Vec<String> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("# TYPE "))
+            .filter_map(|line| line.split_once(' '))
+            .map(|(name, kind)| format!("{name}{}", if kind == "counter" { "_total" } else { "" }))
+            .collect();
+        families.sort();
+        let row =
+            |line: &str| Some(line.strip_prefix("| `portcullis_")?.split('`').next()?.to_owned());
+        let mut documented: Vec<String> = documentation
+            .lines()
+            .filter_map(row)
+            .map(|name| format!("portcullis_{name}"))
+            .collect();
+        documented.sort();
+        assert_eq!(documented, families);
+    }
+
+    #[test]
     fn a_request_is_counted_and_timed() {
         let metrics = Metrics::new();
         let duration = Duration::from_micros(60);

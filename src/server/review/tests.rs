@@ -114,7 +114,7 @@ async fn ask<S: Source>(
 
 fn reviewer<S: Source>(source: S, manifests: &[&str]) -> Reviewer<S> {
     let reviewer = Reviewer::new(source, Arc::new(Metrics::new()), None);
-    reviewer.put_in_force(snapshot(manifests), "2026-11-20T13:00:00Z".parse().unwrap());
+    reviewer.put_in_force(snapshot(manifests));
     reviewer
 }
 
@@ -152,11 +152,6 @@ async fn pods_are_denied_admitted_and_patched() {
     let expect =
         [r#"{policy="env-label",result="patch"} 1"#, r#"{policy="no-latest",result="deny"} 1"#];
     assert_eq!(metric(&reviewer, "portcullis_policy_outcomes_total"), expect);
-    let expect = [
-        r#"{kind="MutatingPolicy",state="active"} 1"#,
-        r#"{kind="ValidatingPolicy",state="active"} 1"#,
-    ];
-    assert_eq!(metric(&reviewer, "portcullis_policies"), expect);
 }
 
 #[tokio::test]
@@ -208,11 +203,8 @@ async fn a_new_snapshot_decides_from_the_next_request_on() {
     };
     publish.send(Some(snapshot(&[NO_LATEST]))).unwrap();
     allowed(false).await;
-    let outcomes = "portcullis_policy_outcomes_total";
-    assert_eq!(metric(&reviewer, outcomes), [r#"{policy="no-latest",result="deny"} 1"#]);
     publish.send(Some(snapshot(&[ENV_LABEL]))).unwrap();
     allowed(true).await;
-    assert!(metric(&reviewer, outcomes).is_empty(), "the policy is gone");
     drop(publish);
     following.await.unwrap();
     assert_eq!(reviewer.unready(), None, "the last snapshot stays in force");
@@ -268,7 +260,7 @@ async fn every_decision_is_in_the_ledger() {
     let reviewer = Reviewer::new(NoCluster, Arc::new(Metrics::new()), Some(ledger));
     let policies = snapshot(&[NO_LATEST, ENV_LABEL]);
     let digest = super::hex(policies.digest());
-    reviewer.put_in_force(policies, "2026-11-20T13:00:00Z".parse().unwrap());
+    reviewer.put_in_force(policies);
     let mut scaled = pod("a:latest");
     scaled["request"]["subResource"] = "status".into();
     scaled["request"]["dryRun"] = true.into();

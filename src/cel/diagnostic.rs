@@ -68,6 +68,15 @@ impl CompileError {
         &self.diagnostics
     }
 
+    /// What the API server says when such an expression stands in a policy.
+    pub fn detail(&self) -> String {
+        match self.stage {
+            Stage::Compile => format!("compilation failed: {self}"),
+            Stage::Output => self.to_string(),
+            Stage::Plan => format!("program instantiation failed: {self}"),
+        }
+    }
+
     /// What was being done when the expression was refused.
     pub fn stage(&self) -> Stage {
         self.stage

@@ -7,7 +7,7 @@ use crate::cel::cost::{self, Charge, EXPRESSION_COST_MAX};
 use crate::cel::diagnostic::Span;
 use crate::cel::evaluation::Evaluation;
 use crate::cel::fault::{Fault, FaultKind, Outcome};
-use crate::cel::library::ARGS_MAX;
+use crate::cel::library::{ARGS_MAX, mismatch};
 use crate::cel::plan::{Call, Choose, Hop, Matches, Pair, Path, Root, Set, Step, To};
 use crate::cel::value::{Exhausted, Value, equal, equality};
 
@@ -279,7 +279,15 @@ impl<'a, 'e> Machine<'a, 'e> {
         if let Charge::Result(cost) = call.charge {
             self.charge(cost(args, outcome.unwrap_or(Value::Null)))?;
         }
-        outcome.map_err(|fault| fault.at(call.span, self.evaluation.arena()))
+        outcome.map_err(|fault| {
+            let fault = match fault.kind {
+                FaultKind::NoSuchOverload if fault.span.is_none() => {
+                    mismatch(call.function.name, args, self.evaluation.arena())
+                }
+                _ => fault,
+            };
+            fault.at(call.span, self.evaluation.arena())
+        })
     }
 
     fn equality(
@@ -309,7 +317,10 @@ impl<'a, 'e> Machine<'a, 'e> {
         self.charge(1)?;
         match value? {
             Value::Bool(value) => Ok(Value::Bool(!value)),
-            _ => Err(self.fault_at(FaultKind::NoSuchOverload, span)),
+            other => {
+                Err(mismatch("!_", &[other], self.evaluation.arena())
+                    .at(span, self.evaluation.arena()))
+            }
         }
     }
 

@@ -23,7 +23,8 @@ impl<'a> Machine<'a, '_> {
             range @ (Value::List(_) | Value::Map(_)) => range,
             other => {
                 let arena = self.evaluation.arena();
-                let message = format_args!("got '{}', expected iterable type", other.type_name());
+                let name = go_name(other);
+                let message = format_args!("got '{name}', expected iterable type");
                 return Err(Fault::text(arena, message).at(fold.span, arena));
             }
         };
@@ -249,5 +250,21 @@ impl<'a> Machine<'a, '_> {
         };
         self.charge(library::self_compare(Some(Value::List(keys))))?;
         library::sort_by_keys(list, keys, arena)
+    }
+}
+
+/// What Go calls the type of a value.
+fn go_name(value: Value<'_>) -> &'static str {
+    match value {
+        Value::Null => "types.Null",
+        Value::Bool(_) => "types.Bool",
+        Value::Int(_) => "types.Int",
+        Value::Uint(_) => "types.Uint",
+        Value::Double(_) => "types.Double",
+        Value::String(_) => "types.String",
+        Value::Bytes(_) => "types.Bytes",
+        Value::Timestamp(_) => "types.Timestamp",
+        Value::Duration(_) => "types.Duration",
+        _ => "*types.Type",
     }
 }

@@ -8,7 +8,8 @@ use crate::cel::ast::{Element, Entry, Expr, ExprKind, Field, Fold, FoldKind};
 use crate::cel::check::{Checked, Reference};
 use crate::cel::cost::Charge;
 use crate::cel::diagnostic::Diagnostic;
-use crate::cel::library::Function;
+use crate::cel::fault::FaultKind;
+use crate::cel::library::{Function, mismatch};
 use crate::cel::parser::plain;
 use crate::cel::plan::{
     Call, Choose, FoldStep, Hop, MakeList, MakeMap, MakeStruct, Matches, Pair, Path, Root, Set,
@@ -191,9 +192,7 @@ impl Planner<'_> {
         let span = call.span;
         if call.function.name == "matches" && call.args.len() == 2 {
             if let Some(Step::Constant(Constant::String(pattern))) = call.args.get(1) {
-                let pattern = Pattern::compile(pattern).map_err(|error| {
-                    plain(span, format!("program instantiation failed: {error}"))
-                })?;
+                let pattern = Pattern::compile(pattern).map_err(|error| plain(span, error))?;
                 let text = std::mem::take(&mut call.args).into_iter().next();
                 let text = text.unwrap_or(Step::Constant(Constant::Null));
                 return Ok(Step::Matches(Box::new(Matches { text, pattern, span })));
@@ -214,9 +213,7 @@ impl Planner<'_> {
         {
             return compute(call.function, argument)
                 .map(|constant| constant.map_or(Step::Call(Box::new(call)), Step::Constant))
-                .map_err(|message| {
-                    plain(span, format!("program instantiation failed: {message}"))
-                });
+                .map_err(|message| plain(span, message));
         }
         Ok(Step::Call(Box::new(call)))
     }
@@ -291,10 +288,7 @@ fn usable_key(key: Constant, expr: &Expr) -> Result<Constant, Diagnostic> {
         | Constant::String(_) => Ok(key),
         other => {
             let name = other.value().type_name();
-            Err(plain(
-                expr.span,
-                format!("program instantiation failed: invalid qualifier type: {name}"),
-            ))
+            Err(plain(expr.span, format!("invalid qualifier type: {name}")))
         }
     }
 }
@@ -316,6 +310,9 @@ fn compute(function: &Function, argument: &Constant) -> Result<Option<Constant>,
     let context = Context { arena: &arena, answers: &NoAnswers };
     match (function.run)(context, &[argument.value()]) {
         Ok(value) => Ok(Constant::of(value)),
+        Err(fault) if matches!(fault.kind, FaultKind::NoSuchOverload) => {
+            Err(mismatch(function.name, &[argument.value()], &arena).to_string())
+        }
         Err(fault) => Err(fault.to_string()),
     }
 }

@@ -276,7 +276,7 @@ impl Compiler {
             // For messages it is compiled again, because there it may not see the authorizer.
             let message = self.envs.message.compile(&variable.expression, &[]);
             self.envs.full.variable(&variable.name, compiled.program);
-            self.envs.message.variable(&variable.name, message.map_err(|error| detail(&error)));
+            self.envs.message.variable(&variable.name, message.map_err(|error| error.detail()));
         }
     }
 
@@ -290,7 +290,7 @@ impl Compiler {
             }
             let program = self.envs.full.compile(&condition.expression, &[Type::Bool]);
             let source = condition.expression.clone();
-            let program = program.map_err(|error| detail(&error));
+            let program = program.map_err(|error| error.detail());
             compiled.push(Condition { expression: Expression { source, program } });
         }
         compiled
@@ -380,7 +380,7 @@ impl Compiler {
     fn expression(&mut self, env: &Env, field: &str, source: &str, types: &[Type]) -> Expression {
         let program = env.compile(source, types).map_err(|error| {
             self.diagnostics.push(diagnostic(field, &error));
-            detail(&error)
+            error.detail()
         });
         Expression { source: source.to_owned(), program }
     }
@@ -420,14 +420,5 @@ fn diagnostic(field: &str, error: &CompileError) -> PolicyDiagnostic {
         field: field.to_owned(),
         message: format!("{line}:{column}: {}", error.message()),
         excerpt: Some(error.render()),
-    }
-}
-
-/// The API server's words.
-fn detail(error: &CompileError) -> String {
-    match error.stage() {
-        Stage::Compile => format!("compilation failed: {error}"),
-        Stage::Output => error.to_string(),
-        Stage::Plan => format!("program instantiation failed: {error}"),
     }
 }

@@ -2,7 +2,7 @@
 //! the budgets that they share. Pure and synchronous; the semantics are those of
 //! `k8s.io/apiserver/pkg/admission/plugin/policy/validating`.
 
-use crate::cel::{Env, Evaluation, Value};
+use crate::cel::{Env, Evaluation, ResourceCheck, Value};
 use crate::json::{Document, Node};
 use crate::policy::api::FailurePolicy;
 use crate::policy::budget::{
@@ -127,17 +127,26 @@ impl<'s: 'q, 'q> Invocation<'s, 'q> {
             document.as_ref().map_or(node, Document::root)
         };
         let has_params = self.policy.param_kind.is_some();
-        let mut values = [Value::Null; 7];
-        let nodes = [
-            or(&versioned.object, object),
-            or(&versioned.old_object, request.old_object),
-            namespace,
-            or(&versioned.attributes, request.attributes),
-            self.param.map_or(Node::null(), Param::object),
-        ];
-        for (value, node) in values.iter_mut().zip(nodes) {
-            *value = Value::from_json(node);
-        }
+        let object = Value::from_json(or(&versioned.object, object));
+        let old_object = Value::from_json(or(&versioned.old_object, request.old_object));
+        let namespace = Value::from_json(namespace);
+        let attributes = Value::from_json(or(&versioned.attributes, request.attributes));
+        let param = Value::from_json(self.param.map_or(Node::null(), Param::object));
+        let authorizer = Value::authorizer();
+        let check = ResourceCheck {
+            group: request.resource.group,
+            resource: request.resource.resource,
+            subresource: request.subresource,
+            namespace: request.namespace,
+            name: request.name,
+            ..ResourceCheck::default()
+        };
+        let check = Value::resource_check(check, self.question.arena);
+        let values = if has_params {
+            [object, old_object, namespace, attributes, param, authorizer, check]
+        } else {
+            [object, old_object, namespace, attributes, authorizer, check, Value::Null]
+        };
         Roots { values, used: 6 + usize::from(has_params), has_params }
     }
 

@@ -9,6 +9,7 @@ mod formats;
 mod ip;
 mod jsonpatch;
 mod lists;
+mod mismatch;
 mod operators;
 mod optionals;
 mod quantity;
@@ -29,6 +30,7 @@ use crate::cel::value::{Context, Value};
 use crate::cel::version::Version;
 
 pub(crate) use crate::cel::library::lists::{self_compare, sort_by_keys};
+pub(crate) use crate::cel::library::mismatch::mismatch;
 
 pub(crate) mod signature;
 

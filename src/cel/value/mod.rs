@@ -11,6 +11,7 @@ mod opaque;
 mod show;
 
 use crate::cel::answers::Answers;
+use crate::cel::authorization::{Authorizer, ResourceCheck};
 use crate::cel::time::{Duration, Timestamp};
 
 pub use crate::cel::value::arena::Arena;
@@ -82,6 +83,16 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Value<'a> {
+    /// What `authorizer` is: it asks on behalf of the requesting user.
+    pub fn authorizer() -> Value<'a> {
+        Value::Opaque(Opaque::Authorizer(Authorizer::default()))
+    }
+
+    /// What `authorizer.requestResource` is.
+    pub fn resource_check(check: ResourceCheck<'a>, arena: &'a Arena) -> Value<'a> {
+        Value::Opaque(Opaque::ResourceCheck(arena.keep(check)))
+    }
+
     /// The truth value, if it is one.
     pub fn as_bool(self) -> Option<bool> {
         match self {

@@ -9,7 +9,7 @@ use serde_json::{Value as Json, json};
 
 use crate::cel::{
     Answer, Answers, Arena, Check, CheckTarget, CompileError, Duration, Env, EvalError, Evaluation,
-    Literal, Run, Timestamp, Type, Value, Version,
+    Literal, ResourceCheck, Run, Timestamp, Type, Value, Version,
 };
 use crate::cli::eval::tagged::tagged;
 use crate::json::{Document, Node};
@@ -193,7 +193,7 @@ impl Inputs {
         let mut env = self.declare(version);
         for variable in &self.variables {
             let program = env.compile(&variable.expression, &[]);
-            env.variable(&variable.name, program.map_err(|error| error.to_string()));
+            env.variable(&variable.name, program.map_err(|error| error.detail()));
         }
         if self.env.as_deref() == Some("map") {
             env = env.mutation();
@@ -201,13 +201,14 @@ impl Inputs {
         let program = match env.compile(&self.expr, &[]) {
             Ok(program) => program,
             Err(error) => {
-                evaluated.refuse(&error);
+                evaluated.refuse(&error, self.is_policy());
                 return Ok(());
             }
         };
         evaluated.output_type = Some(program.output().to_string());
         let octets = self.octets();
-        let roots = self.roots(&documents, &octets)?;
+        let kept = Arena::new();
+        let roots = self.roots(&documents, &octets, &kept)?;
         let nobody = Authorizer::default();
         let user = self.request.as_ref().and_then(|r| r.pointer("/userInfo/username"));
         let mut asked = Asked::default();
@@ -216,7 +217,7 @@ impl Inputs {
             let run = Evaluation::new(&arena, &env, &roots, &asked).run(&program);
             let need = run.result.as_ref().err().and_then(EvalError::need).cloned();
             let Some(check) = need else {
-                evaluated.take(&run);
+                evaluated.take(&run, self.is_policy());
                 return Ok(());
             };
             let authorizer = self.authz.as_ref().unwrap_or(&nobody);
@@ -226,9 +227,13 @@ impl Inputs {
         Err("the expression asks the authorizer too often".to_owned())
     }
 
+    /// Whether the expression stands where policies have theirs, so that errors are worded as theirs.
+    fn is_policy(&self) -> bool {
+        self.env.as_deref() != Some("base")
+    }
+
     fn version(&self) -> Result<Version, String> {
-        let base = self.env.as_deref() == Some("base");
-        match (&self.version, self.stored.unwrap_or(!base)) {
+        match (&self.version, self.stored.unwrap_or(self.is_policy())) {
             (_, true) => Ok(Version::LATEST),
             (Some(version), false) => version.parse(),
             (None, false) => Ok(NEW_EXPRESSIONS),
@@ -237,7 +242,7 @@ impl Inputs {
 
     fn declare(&self, version: Version) -> Env {
         let env = Env::kubernetes(version);
-        if self.env.as_deref() == Some("base") {
+        if !self.is_policy() {
             return self.vars.keys().fold(env, |env, name| {
                 let ty = self.var_types.get(name).map_or("", String::as_str);
                 env.declare(name, type_named(ty))
@@ -273,8 +278,9 @@ impl Inputs {
         &'d self,
         documents: &'d Documents,
         octets: &'d BTreeMap<String, Vec<u8>>,
+        arena: &'d Arena,
     ) -> Result<Vec<Value<'d>>, String> {
-        if self.env.as_deref() == Some("base") {
+        if !self.is_policy() {
             let typed = |(name, document): (&String, &'d Document)| {
                 let ty = self.var_types.get(name).map_or("", String::as_str);
                 let octets = octets.get(name).map_or(&[][..], Vec::as_slice);
@@ -286,13 +292,23 @@ impl Inputs {
         let value = |document: &'d Option<Document>| {
             Value::from_json(document.as_ref().map_or(Node::null(), Document::root))
         };
+        let request = documents.request.as_ref().map_or(Node::null(), Document::root);
+        let text = |pointer: &str| request.pointer(pointer).and_then(Node::as_str).unwrap_or("");
+        let check = ResourceCheck {
+            group: text("/requestResource/group"),
+            resource: text("/requestResource/resource"),
+            subresource: text("/subResource"),
+            namespace: text("/namespace"),
+            name: text("/name"),
+            ..ResourceCheck::default()
+        };
         let mut roots = vec![
             value(&documents.object),
             value(&documents.old_object),
             value(&documents.namespace_object),
             value(&documents.request),
-            Value::Null,
-            Value::Null,
+            Value::authorizer(),
+            Value::resource_check(check, arena),
         ];
         if !self.no_params {
             roots.push(value(&documents.params));
@@ -302,13 +318,13 @@ impl Inputs {
 }
 
 impl Evaluated {
-    fn refuse(&mut self, error: &CompileError) {
+    fn refuse(&mut self, error: &CompileError, in_policy: bool) {
         self.outcome = "compile_error";
-        self.error = Some(error.to_string());
+        self.error = Some(if in_policy { error.detail() } else { error.to_string() });
         self.rendered = Some(error.render());
     }
 
-    fn take(&mut self, run: &Run<'_>) {
+    fn take(&mut self, run: &Run<'_>, in_policy: bool) {
         self.cost = Some(run.cost.saturating_add(run.variables_cost));
         match &run.result {
             Ok(value) => {
@@ -320,7 +336,11 @@ impl Evaluated {
             }
             Err(error) => {
                 self.outcome = "runtime_error";
-                self.error = Some(error.to_string());
+                self.error = Some(if in_policy {
+                    format!("expression '{}' resulted in error: {error}", self.expr)
+                } else {
+                    error.to_string()
+                });
             }
         }
     }

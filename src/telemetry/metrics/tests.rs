@@ -1,0 +1,133 @@
+//! What each family is called, counts and forgets.
+
+use std::time::Duration;
+
+use crate::telemetry::metrics::{
+    Answer, LedgerTotals, Metrics, Operation, PolicyCount, PolicyResult, Refusal, Webhook, Written,
+};
+
+/// The lines that are no comments and are not zero, sorted.
+fn lines(metrics: &Metrics) -> Vec<String> {
+    let text = metrics.text();
+    assert!(text.ends_with("# EOF\n"));
+    let is_zero = |line: &str| line.ends_with(" 0") || line.ends_with(" 0.0");
+    let counted = text.lines().filter(|line| !line.starts_with('#') && !is_zero(line));
+    let mut counted: Vec<_> = counted.map(str::to_owned).collect();
+    counted.sort();
+    counted
+}
+
+#[track_caller]
+fn check(record: impl Fn(&Metrics), expect: &[&str]) {
+    let metrics = Metrics::new();
+    assert!(lines(&metrics).is_empty());
+    record(&metrics);
+    assert_eq!(lines(&metrics), expect);
+}
+
+#[test]
+fn families_have_their_names_and_labels() {
+    check(
+        |metrics| metrics.outcome("no-latest", PolicyResult::Deny),
+        &[r#"portcullis_policy_outcomes_total{policy="no-latest",result="deny"} 1"#],
+    );
+    check(
+        |metrics| {
+            metrics.reload(true);
+            metrics.reload(false);
+            metrics.reload(false);
+        },
+        &[
+            r#"portcullis_reloads_total{result="error"} 2"#,
+            r#"portcullis_reloads_total{result="ok"} 1"#,
+        ],
+    );
+    check(
+        |metrics| metrics.written(Written::Status, false),
+        &[r#"portcullis_cluster_writes_total{what="status",result="error"} 1"#],
+    );
+    check(Metrics::watch_failure, &["portcullis_watch_failures_total 1"]);
+    check(|m| m.certificate_expires(7), &["portcullis_certificate_expiry_timestamp_seconds 7"]);
+    check(|m| m.http_error(413), &[r#"portcullis_http_errors_total{code="413"} 1"#]);
+    check(
+        |metrics| metrics.refuse(Refusal::Limit),
+        &[r#"portcullis_connections_refused_total{reason="limit"} 1"#],
+    );
+    check(
+        |metrics| metrics.ledger(LedgerTotals { written: 7, lost: 2, failed: 1 }),
+        &[
+            "portcullis_ledger_lost_total 2",
+            "portcullis_ledger_records_total 7",
+            "portcullis_ledger_write_failures_total 1",
+        ],
+    );
+}
+
+#[test]
+fn every_family_is_documented_and_exists() {
+    let documentation = include_str!("../../../docs/operations.md");
+    let metrics = Metrics::new();
+    metrics.request(Webhook::Mutate, Operation::Create, Answer::Allow, Duration::ZERO);
+    metrics.outcome("a", PolicyResult::Deny);
+    metrics.policies([PolicyCount { kind: "a", state: "b", count: 1 }], 1);
+    metrics.reload(true);
+    metrics.http_error(400);
+    metrics.refuse(Refusal::Limit);
+    metrics.written(Written::Status, true);
+    let text = metrics.text();
+    let mut families: Vec<String> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split_once(' '))
+        .map(|(name, kind)| format!("{name}{}", if kind == "counter" { "_total" } else { "" }))
+        .collect();
+    families.sort();
+    let row = |line: &str| Some(line.strip_prefix("| `portcullis_")?.split('`').next()?.to_owned());
+    let mut documented: Vec<String> =
+        documentation.lines().filter_map(row).map(|name| format!("portcullis_{name}")).collect();
+    documented.sort();
+    assert_eq!(documented, families);
+}
+
+#[test]
+fn a_request_is_counted_and_timed() {
+    let metrics = Metrics::new();
+    let duration = Duration::from_micros(60);
+    metrics.request(Webhook::Validate, Operation::Create, Answer::Deny, duration);
+    let lines = lines(&metrics);
+    let labels = r#"webhook="validate",operation="CREATE",answer="deny""#;
+    assert!(lines.contains(&format!("portcullis_requests_total{{{labels}}} 1")), "{lines:?}");
+    let bucket = r#"portcullis_request_duration_seconds_bucket{le="0.0001",webhook="validate"} 1"#;
+    assert!(lines.iter().any(|line| line == bucket), "{lines:?}");
+}
+
+#[test]
+fn policies_that_are_gone_are_not_counted() {
+    let metrics = Metrics::new();
+    let count = |state, count| PolicyCount { kind: "ValidatingPolicy", state, count };
+    metrics.policies([count("active", 3), count("broken", 1)], 5);
+    metrics.policies([count("active", 4)], 6);
+    metrics.outcome("gone", PolicyResult::Warn);
+    metrics.outcome("here", PolicyResult::Warn);
+    metrics.forget_outcomes(&["gone"]);
+    assert_eq!(
+        lines(&metrics),
+        [
+            "portcullis_last_reload_timestamp_seconds 6",
+            r#"portcullis_policies{kind="ValidatingPolicy",state="active"} 4"#,
+            r#"portcullis_policy_outcomes_total{policy="here",result="warn"} 1"#,
+        ]
+    );
+}
+
+#[test]
+fn a_connection_counts_while_it_is_open() {
+    let metrics = Metrics::new();
+    let first = metrics.connection();
+    let second = metrics.connection();
+    assert_eq!(lines(&metrics), ["portcullis_connections 2"]);
+    drop(first);
+    assert_eq!(lines(&metrics), ["portcullis_connections 1"]);
+    drop(second);
+    assert!(lines(&metrics).is_empty());
+}

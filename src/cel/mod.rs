@@ -42,6 +42,7 @@ mod quantity;
 mod quote;
 mod regexp;
 mod semver;
+mod template;
 mod time;
 mod types;
 mod url;

@@ -2,7 +2,7 @@
 //! that lists and maps are of one type throughout.
 
 use crate::cel::ast::{Expr, ExprKind, Literal};
-use crate::cel::check::Checked;
+use crate::cel::check::{Checked, templates};
 use crate::cel::diagnostic::Diagnostic;
 use crate::cel::env::Env;
 use crate::cel::regexp::Pattern;
@@ -29,7 +29,14 @@ impl Validator<'_> {
     /// Visits a node; mixed literals are allowed within the arguments of `format`.
     fn visit(&mut self, expr: &Expr, mixed: bool) {
         match &expr.kind {
-            ExprKind::Call { function, args, .. } if self.literals => self.call(function, args),
+            ExprKind::Call { target, function, args } if self.literals => {
+                self.call(function, args);
+                if let Some(template) = target.as_deref().filter(|_| function == "format")
+                    && let Some(wrong) = templates::validate(self.checked, expr, template, args)
+                {
+                    self.report(wrong.0, wrong.1, None);
+                }
+            }
             ExprKind::List(elements) if !mixed => {
                 self.homogeneous(elements.iter().map(|e| (&e.value, e.optional)));
             }

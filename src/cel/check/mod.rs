@@ -6,6 +6,7 @@ mod expected;
 mod folds;
 mod literals;
 mod makers;
+mod templates;
 mod unify;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@
 
 mod authorizer;
 mod cidr;
+mod format;
 mod formats;
 mod ip;
 mod jsonpatch;
@@ -51,6 +52,7 @@ pub const LIBRARIES: &[Library] = &[
     Library { name: "standard", functions: standard::FUNCTIONS },
     Library { name: "time", functions: time::FUNCTIONS },
     Library { name: "strings", functions: strings::FUNCTIONS },
+    Library { name: "templates", functions: format::FUNCTIONS },
     Library { name: "lists", functions: lists::FUNCTIONS },
     Library { name: "optionals", functions: optionals::FUNCTIONS },
     Library { name: "sets", functions: sets::FUNCTIONS },

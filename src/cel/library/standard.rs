@@ -372,14 +372,24 @@ pub(super) fn double_text(value: f64) -> String {
     if value.is_infinite() {
         return if value > 0.0 { "+Inf" } else { "-Inf" }.to_owned();
     }
-    let scientific = format!("{value:e}");
+    let scientific = shortest(value);
     let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     if value != 0.0 && !(-4..6).contains(&exponent) {
         let sign = if exponent < 0 { '-' } else { '+' };
         return format!("{mantissa}e{sign}{:02}", exponent.abs());
     }
-    format!("{value}")
+    let digits = mantissa.trim_start_matches('-').len().saturating_sub(2) as i32 - exponent;
+    format!("{value:.0$}", digits.max(0) as usize)
+}
+
+/// The fewest digits that are this double and no other, with an exponent. Where two lie as near, the
+/// even one.
+fn shortest(value: f64) -> String {
+    let shortest = format!("{value:e}");
+    let digits = shortest.bytes().take_while(|c| *c != b'e').filter(u8::is_ascii_digit).count();
+    let nearest = format!("{value:.0$e}", digits.saturating_sub(1));
+    if nearest.parse() == Ok(value) { nearest } else { shortest }
 }
 
 fn to_timestamp<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {

@@ -15,7 +15,7 @@ use crate::cel::authorization::{Authorizer, ResourceCheck};
 use crate::cel::time::{Duration, Timestamp};
 
 pub use crate::cel::value::arena::Arena;
-pub(crate) use crate::cel::value::arena::Exhausted;
+pub(crate) use crate::cel::value::arena::{Exhausted, Text};
 pub(crate) use crate::cel::value::compare::{compare, equal, equality};
 pub(crate) use crate::cel::value::constant::Constant;
 pub use crate::cel::value::json::NotJson;

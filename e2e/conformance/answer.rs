@@ -132,7 +132,10 @@ fn sorted(mut failures: Vec<Json>) -> Vec<Json> {
 
 /// The object as the API server left it; null if it did not change it.
 fn object(case: &Case<'_>) -> Json {
-    let Some(file) = case.case["oracle"]["object"].as_str() else { return Json::Null };
+    let file = match &case.case["oracle"]["object"] {
+        Json::String(file) => file,
+        object => return normal(object.clone()),
+    };
     let text = fs::read_to_string(case.folder.join(file)).unwrap();
     match read(file, &text).unwrap().into_iter().next() {
         Some(Manifest::Object(document) | Manifest::Namespace(document)) => {

@@ -33,8 +33,12 @@ impl Case<'_> {
             Err(error) => return Answer::unreadable(error),
         };
         let snapshot = Snapshot::build(definitions, Version::default(), None);
-        let text = fs::read(self.folder.join(self.case["review"].as_str().unwrap())).unwrap();
-        let review: Json = serde_json::from_slice(&text).unwrap();
+        let review = match &self.case["review"] {
+            Json::String(file) => {
+                serde_json::from_slice(&fs::read(self.folder.join(file)).unwrap()).unwrap()
+            }
+            review => review.clone(),
+        };
         let mut answer = Answer::default();
         let object = self.ask(Phase::Mutate, &review, &snapshot, &mut answer);
         if answer.allowed() {
@@ -96,9 +100,13 @@ impl Case<'_> {
     fn definitions(&self) -> Result<Definitions, String> {
         let mut definitions = Definitions::default();
         for list in ["policies", "bindings", "params", "namespaces"] {
-            for file in self.case[list].as_array().into_iter().flatten() {
-                let file = file.as_str().unwrap();
-                let text = fs::read_to_string(self.folder.join(file)).unwrap();
+            for item in self.case[list].as_array().into_iter().flatten() {
+                let (file, text) = match item {
+                    Json::String(file) => {
+                        (file.as_str(), fs::read_to_string(self.folder.join(file)).unwrap())
+                    }
+                    document => (list, document.to_string()),
+                };
                 for manifest in read(file, &text).map_err(|error| error.to_string())? {
                     let is_param = list == "params";
                     match manifest {

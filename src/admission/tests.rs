@@ -25,7 +25,9 @@ fn snapshot(policies: &[(&str, &str)]) -> Snapshot {
             "{{apiVersion: portcullis.dev/v1alpha1, kind: {kind}, metadata: {{name: {name}}}, spec: {{{rules}{spec}}}}}"
         );
         let manifests = read("test.yaml", &text).unwrap_or_else(|error| panic!("{text}: {error}"));
-        manifests.into_iter().for_each(|manifest| definitions.add(manifest));
+        for manifest in manifests {
+            definitions.add(manifest);
+        }
     }
     Snapshot::build(definitions, Version::default(), None)
 }
@@ -217,7 +219,9 @@ fn what_did_not_change_is_not_compiled_again() {
             let text = format!(
                 "{{apiVersion: portcullis.dev/v1alpha1, kind: ValidatingPolicy, metadata: {{name: {name}}}, spec: {{{PODS}{spec}}}}}"
             );
-            read("t", &text).unwrap().into_iter().for_each(|manifest| definitions.add(manifest));
+            for manifest in read("t", &text).unwrap() {
+                definitions.add(manifest);
+            }
         }
         definitions
     };

@@ -7,7 +7,7 @@
 
 use std::fmt;
 
-use crate::cel::{CompileError, Env, Program, Stage, Type, Version};
+use crate::cel::{CompileError, Env, Program, Type, Version};
 use crate::policy::api::{
     self, FailurePolicy, MatchResources, MutatingPolicySpec, ParamKind, PatchType,
     PolicyDiagnostic, PolicyKind, ReinvocationPolicy, Severity, StatusReason, ValidatingPolicySpec,

@@ -23,6 +23,20 @@ pub(super) const FUNCTIONS: &[Function] = &[
         no_overload,
     ),
     operator(
+        "_&&_",
+        "Whether all terms are true; one that is false decides, whatever error another has.",
+        &[overload("logical_and", "(bool, bool) -> bool")],
+        &[("false && 1 / 0 == 1", "false")],
+        no_overload,
+    ),
+    operator(
+        "_||_",
+        "Whether some term is true; one that is decides, whatever error another has.",
+        &[overload("logical_or", "(bool, bool) -> bool")],
+        &[("1 / 0 == 1 || true", "true")],
+        no_overload,
+    ),
+    operator(
         "!_",
         "The opposite of a truth value.",
         &[overload("logical_not", "(bool) -> bool")],

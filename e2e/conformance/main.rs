@@ -13,6 +13,7 @@
 
 mod answer;
 mod case;
+mod documents;
 mod own;
 
 use std::fmt::Write;
@@ -54,6 +55,19 @@ fn agrees_with_the_api_server_on_the_corpora() {
 #[test]
 fn agrees_with_the_api_server_where_it_is_easy_to_get_wrong() {
     tell(&run_cases("own", own::cases()));
+}
+
+#[test]
+fn documents_are_read_and_judged_as_the_api_server_does() {
+    let Some(corpora) = corpora() else {
+        eprintln!("no corpora beside the checkout; nothing compared");
+        return;
+    };
+    let mut wrong = documents::misread(&corpora);
+    for name in ["k8s-policy-validation", "policy-lint"] {
+        wrong.extend(documents::misjudged(&corpora, name));
+    }
+    tell(&wrong);
 }
 
 fn tell(wrong: &[(String, String)]) {

@@ -12,6 +12,7 @@ use crate::policy::api::{
     self, FailurePolicy, MatchResources, MutatingPolicySpec, ParamKind, PatchType,
     PolicyDiagnostic, PolicyKind, ReinvocationPolicy, Severity, StatusReason, ValidatingPolicySpec,
 };
+use crate::policy::check;
 use crate::policy::definitions::{Named, Origin};
 use crate::policy::matching::Matcher;
 use crate::schema;
@@ -122,7 +123,7 @@ impl Policy {
     pub fn validating(policy: &Named<ValidatingPolicySpec>, version: Version) -> Policy {
         let spec = &policy.spec;
         let mut compiler = Compiler::new(version, spec.param_kind.is_some(), false);
-        compiler.check_rules(&spec.match_constraints);
+        compiler.check_rules(&policy.name, &spec.match_constraints);
         compiler.variables(&spec.variables);
         let conditions = compiler.conditions(&spec.match_conditions);
         if spec.validations.is_empty() && spec.audit_annotations.is_empty() {
@@ -159,7 +160,7 @@ impl Policy {
     pub fn mutating(policy: &Named<MutatingPolicySpec>, version: Version) -> Policy {
         let spec = &policy.spec;
         let mut compiler = Compiler::new(version, spec.param_kind.is_some(), true);
-        compiler.check_rules(&spec.match_constraints);
+        compiler.check_rules(&policy.name, &spec.match_constraints);
         compiler.variables(&spec.variables);
         let conditions = compiler.conditions(&spec.match_conditions);
         if spec.mutations.is_empty() {
@@ -240,20 +241,14 @@ impl Compiler {
     }
 
     /// What the API server says about rules when a policy is created.
-    fn check_rules(&mut self, constraints: &MatchResources) {
+    fn check_rules(&mut self, name: &str, constraints: &MatchResources) {
+        self.diagnostics.extend(check::name("metadata.name", name));
         if constraints.resource_rules.is_empty() {
             let message = "at least one resource rule is required";
             self.complain("spec.matchConstraints.resourceRules", message);
         }
-        for (field, error) in Matcher::new(constraints).errors() {
-            let field = format!("spec.matchConstraints.{field}");
-            self.complain(&field, error.to_string());
-        }
-        let deletes = |rule: &api::NamedRule| rule.operations.contains(&api::Operation::Delete);
-        if self.mutates && constraints.resource_rules.iter().any(deletes) {
-            let message = "a DELETE brings no object that could be changed";
-            self.complain("spec.matchConstraints.resourceRules", message);
-        }
+        let complaints = check::matching("spec.matchConstraints", constraints, self.mutates);
+        self.diagnostics.extend(complaints);
     }
 
     fn check_actions(&mut self, actions: &[api::ValidationAction]) {

@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod budget;
+mod check;
 pub mod compile;
 pub mod crds;
 pub mod definitions;

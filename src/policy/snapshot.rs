@@ -16,6 +16,7 @@ use crate::cel::Version;
 use crate::policy::api::{
     MatchResources, NamedRule, PolicyBindingSpec, PolicyDiagnostic, PolicyKind, ValidationAction,
 };
+use crate::policy::check;
 use crate::policy::compile::Policy;
 use crate::policy::definitions::{Definitions, Named, Origin};
 use crate::policy::facts::NamespaceObject;
@@ -264,6 +265,8 @@ impl Binding {
             own_actions: spec.validation_actions.is_some(),
         };
         made.check(spec.match_resources.as_ref());
+        made.diagnostics.extend(check::name("metadata.name", &binding.name));
+        made.diagnostics.extend(check::name("spec.policyName", &spec.policy_name));
         made
     }
 
@@ -294,10 +297,9 @@ impl Binding {
             let field = field.to_owned();
             self.diagnostics.push(PolicyDiagnostic { field, message, excerpt: None });
         };
-        let selectors = resources.map(Matcher::new);
-        for (field, error) in selectors.iter().flat_map(Matcher::errors) {
-            complain(&format!("spec.matchResources.{field}"), error.to_string());
-        }
+        let mutates = self.kind == Some(PolicyKind::MutatingPolicy);
+        let matching = |resources| check::matching("spec.matchResources", resources, mutates);
+        let matching = resources.map(matching).unwrap_or_default();
         if let Some(error) = self.params.as_ref().and_then(ParamSource::error) {
             complain("spec.paramRef", error.to_string());
         }
@@ -308,6 +310,7 @@ impl Binding {
         if says(ValidationAction::Deny) && says(ValidationAction::Warn) {
             complain("spec.validationActions", "must not contain both Deny and Warn".into());
         }
+        self.diagnostics.extend(matching);
     }
 
     /// Whether it names this policy.

@@ -16,6 +16,7 @@ use thiserror::Error;
 pub use equivalents::{Equivalent, Equivalents};
 pub use index::{Candidates, Index};
 pub use rule::Rule;
+pub(in crate::policy) use selector::is_dns_subdomain;
 pub use selector::{Selector, SelectorError};
 
 use crate::json::Node;

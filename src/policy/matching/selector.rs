@@ -164,7 +164,7 @@ fn is_qualified(name: &str) -> bool {
         && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c))
 }
 
-fn is_dns_subdomain(name: &str) -> bool {
+pub(in crate::policy) fn is_dns_subdomain(name: &str) -> bool {
     name.split('.').all(|label| {
         let lower = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
         label.bytes().next().is_some_and(lower)

@@ -1,0 +1,115 @@
+//! Whole documents: manifests read as `kubectl` reads them, and policies refused that the API server refuses.
+
+use std::fs;
+use std::path::Path;
+
+use portcullis::cel::Version;
+use portcullis::policy::Definitions;
+use portcullis::policy::compile::State;
+use portcullis::policy::manifest::{Manifest, read};
+use portcullis::policy::snapshot::Snapshot;
+use serde_json::Value as Json;
+
+/// The lines of a corpus's index, if it is there.
+fn index(folder: &Path) -> Vec<Json> {
+    let text = fs::read_to_string(folder.join("index.jsonl")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// Manifests that are read differently.
+pub fn misread(corpora: &Path) -> Vec<(String, String)> {
+    let folder = corpora.join("manifests");
+    let mut wrong = Vec::new();
+    let (mut agreed, mut plain) = (0, 0);
+    for case in index(&folder) {
+        let id = case["id"].as_str().unwrap().to_owned();
+        let (Some(file), Some(json)) = (case["file"].as_str(), case["json"].as_str()) else {
+            continue;
+        };
+        // Some large ones are left out of the data.
+        let files = [file, json].map(|name| fs::read_to_string(folder.join(name)));
+        let [Ok(text), Ok(expected)] = files else { continue };
+        let expected = expected.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let expected: Vec<Json> = expected.filter(|value| !value.is_null()).collect();
+        match read(file, &text) {
+            Err(error) => wrong.push((id, error.to_string())),
+            Ok(read) => {
+                let read: Vec<Json> = read.iter().filter_map(value).collect();
+                plain += read.len();
+                let differs = read.iter().zip(&expected).find(|(one, other)| !same(one, other));
+                match differs {
+                    _ if read.len() != expected.len() => {
+                        wrong.push((
+                            id,
+                            format!("{} documents, not {}", read.len(), expected.len()),
+                        ));
+                    }
+                    Some((got, _)) => wrong.push((id, format!("{}", got["metadata"]["name"]))),
+                    None => agreed += 1,
+                }
+            }
+        }
+    }
+    println!("manifests: {agreed} files agree, {plain} objects, {} differ", wrong.len());
+    wrong
+}
+
+fn same(one: &Json, other: &Json) -> bool {
+    use portcullis::json::Document;
+    Document::from_value(one).root() == Document::from_value(other).root()
+}
+
+fn value(manifest: &Manifest) -> Option<Json> {
+    match manifest {
+        Manifest::Namespace(document) | Manifest::Object(document) => {
+            Some(document.root().to_value())
+        }
+        _ => None,
+    }
+}
+
+/// Policies that are taken or refused where the API server does the other thing.
+pub fn misjudged(corpora: &Path, name: &str) -> Vec<(String, String)> {
+    let folder = corpora.join(name);
+    let mut wrong = Vec::new();
+    let (mut agreed, mut waiting) = (0, 0);
+    for case in index(&folder) {
+        let id = case["id"].as_str().unwrap().to_owned();
+        let Some(valid) = case["expected"]["valid"].as_bool() else { continue };
+        let file = case["doc"].as_str().unwrap();
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        let problem = problem(file, &text);
+        let pending = |text: &String| text.contains("ApplyConfiguration is not supported yet");
+        if problem.is_none() == valid {
+            agreed += 1;
+        } else if problem.as_ref().is_some_and(pending) {
+            waiting += 1;
+        } else {
+            let why = problem.unwrap_or_else(|| format!("taken, but {}", case["expected"]));
+            wrong.push((id, why));
+        }
+    }
+    println!(
+        "{name}: {agreed} agree, {} differ, {waiting} wait for what is not built yet",
+        wrong.len()
+    );
+    wrong
+}
+
+fn problem(file: &str, text: &str) -> Option<String> {
+    let manifests = match read(file, text) {
+        Ok(manifests) => manifests,
+        Err(error) => return Some(error.to_string()),
+    };
+    let mut definitions = Definitions::default();
+    for manifest in manifests {
+        definitions.add(manifest);
+    }
+    let snapshot = Snapshot::build(definitions, Version::default(), None);
+    let of_policies = snapshot.policies().find_map(|bound| match bound.policy.state() {
+        State::Active => bound.bindings.iter().find_map(|binding| binding.diagnostics.first()),
+        State::Broken(diagnostics) => diagnostics.first(),
+    });
+    let of_orphans = || snapshot.orphans().iter().find_map(|binding| binding.diagnostics.first());
+    of_policies.or_else(of_orphans).map(|found| format!("{}: {}", found.field, found.message))
+}

@@ -159,21 +159,30 @@ fn floor_char_boundary(text: &str, at: usize) -> usize {
     at
 }
 
-fn render(out: &mut String, source: &str, diagnostic: &Diagnostic) {
+/// How much of a line is shown around what is underlined: about what a terminal has room for.
+const EXCERPT_WIDTH: usize = 100;
+
+/// The message, the line it is about, a caret under the span, and a hint.
+pub(crate) fn render(out: &mut String, source: &str, diagnostic: &Diagnostic) {
     let Place { line, column, text } = Place::of(source, diagnostic.span.start);
-    let length = diagnostic.span.end.saturating_sub(diagnostic.span.start) as usize;
     let start = floor_char_boundary(source, diagnostic.span.start as usize);
-    let end = floor_char_boundary(source, start + length);
+    let end = floor_char_boundary(source, diagnostic.span.end as usize);
     let width = source.get(start..end).unwrap_or("").chars().take_while(|c| *c != '\n').count();
+    let skipped = column.saturating_sub(EXCERPT_WIDTH / 2);
+    let shown: String = text.chars().skip(skipped).take(EXCERPT_WIDTH).collect();
+    let before = if skipped > 0 { ".." } else { "" };
+    let after = if text.chars().count() > skipped + EXCERPT_WIDTH { ".." } else { "" };
+    let blank = |c| if c == '\t' { '\t' } else { ' ' };
+    let indent: String =
+        before.chars().chain(shown.chars().take(column - skipped)).map(blank).collect();
+    let carets =
+        "^".repeat(width.clamp(1, EXCERPT_WIDTH - (column - skipped).min(EXCERPT_WIDTH - 1)));
     let gutter = line.to_string();
     let margin = " ".repeat(gutter.len());
-    let indent: String =
-        text.chars().take(column).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
-    let carets = "^".repeat(width.max(1));
     // Writing to a String does not fail.
     let _ = write!(
         out,
-        "{}\n{margin} |\n{gutter} | {text}\n{margin} | {indent}{carets}\n",
+        "{}\n{margin} |\n{gutter} | {before}{shown}{after}\n{margin} | {indent}{carets}\n",
         diagnostic.message
     );
     if let Some(hint) = &diagnostic.hint {
@@ -231,6 +240,17 @@ mod tests {
         ] {
             assert_eq!(nearest(typed, names), meant, "{typed}");
         }
+    }
+
+    #[test]
+    fn long_lines_are_shown_around_the_caret() {
+        let source = format!("{}x{}", "a".repeat(500), "b".repeat(500));
+        let message = "m".to_owned();
+        let diagnostic = Diagnostic { span: Span::new(500, 501), at: 500, message, hint: None };
+        let mut seen = String::new();
+        render(&mut seen, &source, &diagnostic);
+        let line = format!("1 | ..{}x{}..", "a".repeat(50), "b".repeat(49));
+        assert_eq!(seen, format!("m\n  |\n{line}\n  | {}^\n", " ".repeat(52)));
     }
 
     #[test]

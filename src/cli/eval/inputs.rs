@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value as Json, json};
 
 use crate::cel::{
-    Answer, Answers, Arena, Check, CheckTarget, CompileError, Duration, Env, EvalError, Evaluation,
-    Literal, ResourceCheck, Run, Timestamp, Type, Value, Version,
+    Answer, Answers, Arena, Check, CheckTarget, CompileError, Diagnostic, Duration, Env, EvalError,
+    Evaluation, Literal, ResourceCheck, Run, Timestamp, Type, Value, Version, render,
 };
 use crate::cli::eval::tagged::tagged;
 use crate::json::{Document, Node};
@@ -336,6 +336,11 @@ impl Evaluated {
             }
             Err(error) => {
                 self.outcome = "runtime_error";
+                let (span, message) = (error.span(), error.to_string());
+                let at = span.start;
+                let mut rendered = String::new();
+                render(&mut rendered, &self.expr, &Diagnostic { span, at, message, hint: None });
+                self.rendered = Some(rendered);
                 self.error = Some(if in_policy {
                     format!("expression '{}' resulted in error: {error}", self.expr)
                 } else {

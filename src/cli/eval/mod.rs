@@ -97,7 +97,7 @@ fn show(out: &mut impl Write, evaluated: &Evaluated) -> io::Result<()> {
     let ty = evaluated.output_type.as_deref().unwrap_or("");
     match (evaluated.outcome, &evaluated.rendered) {
         ("value", _) => writeln!(out, "{}", evaluated.literal)?,
-        (_, Some(rendered)) => return write!(out, "error: {rendered}"),
+        (_, Some(rendered)) => write!(out, "error: {rendered}")?,
         _ => writeln!(out, "error: {}", evaluated.error.as_deref().unwrap_or(""))?,
     }
     match evaluated.cost {

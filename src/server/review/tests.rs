@@ -252,6 +252,33 @@ async fn a_missing_fact_is_fetched() {
     assert_eq!(error, HttpError::new(StatusCode::GATEWAY_TIMEOUT, message));
 }
 
+/// Evaluation recurses over values and expressions: both as deep as they may be, on a worker of the server's runtime.
+#[test]
+fn the_deepest_request_fits_the_stack_of_a_worker() {
+    let within = |name: &str| format!("{}{name}{}", "[".repeat(200), "]".repeat(200));
+    let policy = NO_LATEST.replace("[CREATE]", "[UPDATE]").replace(
+        "object.spec.containers.all(c, !c.image.endsWith(':latest'))",
+        &format!("\"{} != {}\"", within("object"), within("oldObject")),
+    );
+    // An array and an object at a time; the review, its request, the object and its spec are around them.
+    let half = (1_000 - 4) / 2;
+    let deep = format!("{}1{}", "[{\"a\":".repeat(half), "}]".repeat(half));
+    let mut body = pod("a:1");
+    body["request"]["operation"] = "UPDATE".into();
+    body["request"]["object"]["spec"] = json!({"deep": "here"});
+    body["request"]["oldObject"] = body["request"]["object"].clone();
+    let body = body.to_string().replace("\"here\"", &deep);
+    let answered = crate::server::runtime().unwrap().block_on(async move {
+        let reviewer = reviewer(NoCluster, &[&policy]);
+        tokio::spawn(async move { ask(&reviewer, Webhook::Validate, body).await }).await
+    });
+    let answer = answered.unwrap().unwrap();
+    assert_eq!(
+        answer["status"]["message"],
+        "ValidatingPolicy 'no-latest' denied request: name a tag that stays"
+    );
+}
+
 #[tokio::test]
 async fn every_decision_is_in_the_ledger() {
     let folder = std::env::temp_dir().join(format!("portcullis-review-{}", std::process::id()));

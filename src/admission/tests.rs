@@ -328,3 +328,29 @@ fn a_review_as_the_api_server_sends_it_and_one_by_hand_look_the_same_to_expressi
     assert_eq!(attributes(&full).get("uid"), None);
     assert_eq!(attributes(&full).get("object"), None);
 }
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_a_review_or_refused(place in 0_usize..400, byte: u8) {
+        let mut bytes = body().to_string().into_bytes();
+        let place = place % bytes.len();
+        bytes[place] = byte;
+        if let Ok(review) = wire::parse(bytes) {
+            let _ = review.request().display_name();
+        }
+    }
+
+    #[test]
+    fn any_text_is_a_manifest_or_refused(place in 0_usize..400, text in ".{0,3}") {
+        let mut manifest = format!("apiVersion: portcullis.dev/v1alpha1\nkind: ValidatingPolicy\nmetadata: {{name: a}}\nspec: {{{PODS}{DENY}[{{expression: 'true'}}]}}\n");
+        let place = place % manifest.len();
+        manifest.replace_range(place..=place, &text);
+        if let Ok(manifests) = read("a.yaml", &manifest) {
+            let mut definitions = Definitions::default();
+            for manifest in manifests {
+                definitions.add(manifest);
+            }
+            Snapshot::build(definitions, Version::default(), None);
+        }
+    }
+}

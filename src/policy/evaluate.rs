@@ -220,9 +220,14 @@ impl<'s: 'q, 'q> Invocation<'s, 'q> {
                 }
             }
         }
-        let budget = runner.budget;
-        let runner = self.runner(&self.policy.envs.message, roots.message(), budget);
-        messages(runner, validations, outcome)?;
+        if validations.iter().any(|validation| validation.message_expression.is_some()) {
+            let budget = runner.budget;
+            let runner = self.runner(&self.policy.envs.message, roots.message(), budget);
+            messages(runner, validations, outcome)?;
+        }
+        if annotations.is_empty() {
+            return Ok(());
+        }
 
         // Annotations see the namespace whole, and have a budget of their own.
         let whole = self.namespace.map_or(Node::null(), NamespaceObject::whole);

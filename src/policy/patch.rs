@@ -39,9 +39,6 @@ pub(in crate::policy) fn apply(
     }
     let mut copied = 0;
     for operation in operations {
-        if operation.path.matches('/').count() > DEPTH_MAX {
-            return Err(Error(format!("nested deeper than {DEPTH_MAX} levels")));
-        }
         match operation.op.as_str() {
             "add" => add(object, &operation.path, operation.value.unwrap_or_default())?,
             "remove" => remove(object, &operation.path)?,
@@ -65,12 +62,15 @@ fn missing(text: String) -> NotApplied {
 struct Place<'o> {
     parent: &'o mut Value,
     key: String,
+    /// How deep in the whole the value at the key is.
+    depth: usize,
 }
 
 /// The place that a path names, if everything on the way to it is there. The text before the first slash is not looked at.
 fn find<'o>(object: &'o mut Value, path: &str) -> Option<Place<'o>> {
     let unescape = |token: &str| token.replace("~1", "/").replace("~0", "~");
     let mut tokens: Vec<String> = path.split('/').skip(1).map(unescape).collect();
+    let depth = tokens.len();
     let key = tokens.pop()?;
     let mut parent = object;
     for token in tokens {
@@ -83,7 +83,7 @@ fn find<'o>(object: &'o mut Value, path: &str) -> Option<Place<'o>> {
             _ => return None,
         };
     }
-    (parent.is_object() || parent.is_array()).then_some(Place { parent, key })
+    (parent.is_object() || parent.is_array()).then_some(Place { parent, key, depth })
 }
 
 /// An index below `end`; a negative one counts from `len`.
@@ -111,7 +111,16 @@ impl Place<'_> {
         }
     }
 
+    /// A value that was copied into itself a few times is deeper than any stack. It is refused before it exists.
+    fn check_depth(&self, value: &Value) -> Result<(), String> {
+        if self.depth.saturating_add(depth(value)) > DEPTH_MAX {
+            return Err(format!("nested deeper than {DEPTH_MAX} levels"));
+        }
+        Ok(())
+    }
+
     fn add(self, value: Value) -> Result<(), String> {
+        self.check_depth(&value)?;
         match self.parent {
             Value::Object(members) => {
                 members.insert(self.key, value);
@@ -134,6 +143,7 @@ impl Place<'_> {
     }
 
     fn set(self, value: Value) -> Result<(), String> {
+        self.check_depth(&value)?;
         match self.parent {
             Value::Object(members) => {
                 members.insert(self.key, value);
@@ -164,6 +174,15 @@ impl Place<'_> {
             _ => {}
         }
         Ok(())
+    }
+}
+
+/// How many levels a value has. None that exists here has more than a stack can take.
+fn depth(value: &Value) -> usize {
+    match value {
+        Value::Object(members) => 1 + members.values().map(depth).max().unwrap_or_default(),
+        Value::Array(items) => 1 + items.iter().map(depth).max().unwrap_or_default(),
+        _ => 0,
     }
 }
 
@@ -388,5 +407,22 @@ mod tests {
         for (operation, expected) in rows {
             check(&operation, expected);
         }
+    }
+
+    #[test]
+    fn nothing_gets_deeper_than_a_stack_can_take() {
+        let mut object = json!({"a": {}});
+        let copy = |path: &str| Operation {
+            op: "copy".into(),
+            from: "/a".into(),
+            path: path.into(),
+            ..Operation::default()
+        };
+        // Each copy doubles the depth.
+        let operations = (0..12).map(|power| copy(&"/a".repeat((1 << power) + 1))).collect();
+        let refused = Err(Error(
+            "error while adding value during copy: nested deeper than 1000 levels".into(),
+        ));
+        assert_eq!(apply(&mut object, operations), refused);
     }
 }

@@ -106,9 +106,9 @@ fn accepts_after_a_broken_policy_is_repaired() {
 }
 
 #[test]
-fn accepts_resources_by_the_short_time_the_server_takes() {
+fn accepts_twenty_pods_and_says_what_they_cost() {
     let _peace = PEACE.read();
-    let space = Space::open("resources");
+    let space = Space::open("twenty");
     space.apply_until(
         &NAMES.replace("TABOO", "one"),
         &pod("one", "nginx:1"),

@@ -114,7 +114,7 @@ impl Space {
     /// Applies a policy, binding or whatever isn't in the namespace.
     fn apply(&self, manifest: &str) {
         let manifest = self.fill(manifest);
-        self.kubectl.apply(&manifest).assert_accepted();
+        WORLD.kubectl.apply(&manifest).assert_accepted();
         self.applied.lock().unwrap().push(manifest);
     }
 
@@ -140,7 +140,7 @@ impl Drop for Space {
     fn drop(&mut self) {
         // In order of need: policies before what they guard. Best effort, a failed test has said why already.
         for manifest in self.applied.lock().unwrap_or_else(PoisonError::into_inner).iter().rev() {
-            self.kubectl.delete(manifest);
+            WORLD.kubectl.delete(manifest);
         }
         self.kubectl.run(&["delete", "namespace", &self.name, "--wait=false"]);
     }

@@ -9,7 +9,7 @@ use crate::cel::evaluation::Evaluation;
 use crate::cel::fault::{Fault, FaultKind, Outcome};
 use crate::cel::library::{ARGS_MAX, mismatch};
 use crate::cel::plan::{Call, Choose, Hop, Matches, Pair, Path, Root, Set, Step, To};
-use crate::cel::value::{Exhausted, Value, equal, equality};
+use crate::cel::value::{Context, Exhausted, Value, equal, equality};
 
 /// One expression being evaluated.
 pub(crate) struct Machine<'a, 'e> {
@@ -274,7 +274,11 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
         let outcome = match fault {
             Some(fault) => Err(fault),
-            None => (call.function.run)(self.evaluation.context(), args),
+            None => {
+                let pattern = call.pattern.as_deref();
+                let context = Context { pattern, ..self.evaluation.context() };
+                (call.function.run)(context, args)
+            }
         };
         if let Charge::Result(cost) = call.charge {
             self.charge(cost(args, outcome.unwrap_or(Value::Null)))?;

@@ -74,6 +74,8 @@ pub(crate) struct Call {
     pub function: &'static Function,
     pub args: Box<[Step]>,
     pub charge: Charge,
+    /// The pattern that the second argument is, where it is a constant.
+    pub pattern: Option<Box<Pattern>>,
     pub span: Span,
 }
 

@@ -9,7 +9,7 @@ use crate::cel::check::{Checked, Reference};
 use crate::cel::cost::Charge;
 use crate::cel::diagnostic::Diagnostic;
 use crate::cel::fault::FaultKind;
-use crate::cel::library::{Function, mismatch};
+use crate::cel::library::{self, Function, mismatch};
 use crate::cel::parser::plain;
 use crate::cel::plan::{
     Call, Choose, FoldStep, Hop, MakeList, MakeMap, MakeStruct, Matches, Pair, Path, Root, Set,
@@ -179,7 +179,7 @@ impl Planner<'_> {
         let charge = own.filter(|cost| !matches!(cost, Charge::One)).or(function.cost);
         let charge = charge.unwrap_or(Charge::One);
         let args = steps.into_boxed_slice();
-        let call = Call { function, args, charge, span: expr.span };
+        let call = Call { function, args, charge, pattern: None, span: expr.span };
         Self::simplify(call, overload.map_or("", |overload| overload.id))
     }
 
@@ -190,13 +190,18 @@ impl Planner<'_> {
     /// Computes what can be computed of a call.
     fn simplify(mut call: Call, overload: &str) -> Planned {
         let span = call.span;
-        if call.function.name == "matches" && call.args.len() == 2 {
-            if let Some(Step::Constant(Constant::String(pattern))) = call.args.get(1) {
-                let pattern = Pattern::compile(pattern).map_err(|error| plain(span, error))?;
-                let text = std::mem::take(&mut call.args).into_iter().next();
-                let text = text.unwrap_or(Step::Constant(Constant::Null));
-                return Ok(Step::Matches(Box::new(Matches { text, pattern, span })));
+        if library::takes_pattern(call.function)
+            && let Some(Step::Constant(Constant::String(pattern))) = call.args.get(1)
+        {
+            let pattern =
+                Pattern::compile(pattern).map_err(|error| plain(span, error.to_string()))?;
+            if call.function.name != "matches" {
+                call.pattern = Some(Box::new(pattern));
+                return Ok(Step::Call(Box::new(call)));
             }
+            let text = std::mem::take(&mut call.args).into_iter().next();
+            let text = text.unwrap_or(Step::Constant(Constant::Null));
+            return Ok(Step::Matches(Box::new(Matches { text, pattern, span })));
         } else if overload == "in_list"
             && let [_, Step::Constant(Constant::List(elements))] = call.args.as_ref()
         {
@@ -307,7 +312,7 @@ fn free(step: Step) -> Step {
 /// The value of a conversion of a constant; `None` if it is not of a kind that constants have.
 fn compute(function: &Function, argument: &Constant) -> Result<Option<Constant>, String> {
     let arena = Arena::new();
-    let context = Context { arena: &arena, answers: &NoAnswers };
+    let context = Context { arena: &arena, answers: &NoAnswers, pattern: None };
     match (function.run)(context, &[argument.value()]) {
         Ok(value) => Ok(Constant::of(value)),
         Err(fault) if matches!(fault.kind, FaultKind::NoSuchOverload) => {

@@ -14,6 +14,7 @@ mod mismatch;
 mod operators;
 mod optionals;
 mod quantity;
+mod regex;
 mod semver;
 mod sets;
 mod standard;
@@ -52,6 +53,7 @@ pub const LIBRARIES: &[Library] = &[
     Library { name: "standard", functions: standard::FUNCTIONS },
     Library { name: "time", functions: time::FUNCTIONS },
     Library { name: "strings", functions: strings::FUNCTIONS },
+    Library { name: "patterns", functions: regex::FUNCTIONS },
     Library { name: "templates", functions: format::FUNCTIONS },
     Library { name: "lists", functions: lists::FUNCTIONS },
     Library { name: "optionals", functions: optionals::FUNCTIONS },
@@ -139,6 +141,12 @@ fn declare(function: &'static Function) -> Declared {
         Some(DeclaredOverload { overload, signature })
     });
     Declared { function, overloads: overloads.collect() }
+}
+
+/// Whether the second argument of a function is a pattern, which is compiled beforehand if it is a
+/// constant.
+pub(crate) fn takes_pattern(function: &Function) -> bool {
+    matches!(function.name, "matches" | "find" | "findAll")
 }
 
 /// The function of this name, if any release has it.

@@ -233,7 +233,7 @@ fn matches<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
     let [Value::String(text), Value::String(pattern)] = args else {
         return Err(Fault::no_overload(context.arena));
     };
-    match Pattern::compile(pattern) {
+    match Pattern::compute(pattern) {
         Ok(pattern) => Ok(Value::Bool(pattern.is_match(text))),
         Err(error) => Err(Fault::text(context.arena, error)),
     }

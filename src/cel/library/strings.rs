@@ -302,7 +302,7 @@ pub(super) fn last_index_of<'a>(
     if part.is_empty() {
         return Ok(Value::Int(to.min(size)));
     }
-    if to >= size && to != size {
+    if to > size {
         return Ok(Value::Int(-1));
     }
     let end = offset(text, to).map_or(text.len(), |at| (at + part.len()).min(text.len()));

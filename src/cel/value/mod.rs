@@ -12,6 +12,7 @@ mod show;
 
 use crate::cel::answers::Answers;
 use crate::cel::authorization::{Authorizer, ResourceCheck};
+use crate::cel::regexp::Pattern;
 use crate::cel::time::{Duration, Timestamp};
 
 pub use crate::cel::value::arena::Arena;
@@ -80,6 +81,8 @@ impl<'a> Struct<'a> {
 pub(crate) struct Context<'a> {
     pub arena: &'a Arena,
     pub answers: &'a dyn Answers,
+    /// The pattern among the arguments, where it was known beforehand.
+    pub pattern: Option<&'a Pattern>,
 }
 
 impl<'a> Value<'a> {

@@ -1,7 +1,7 @@
 //! Gathering facts: evaluation says what it needs, the rim fetches it, evaluation runs again. How anything is fetched is
 //! not known here.
 
-use crate::admission::{Decision, Facts, NamespaceObject, Need, Phase, Snapshot, review};
+use crate::admission::{Asked, Decision, Facts, NamespaceObject, Need, Snapshot, review};
 use crate::cel::Arena;
 use crate::policy::Request;
 
@@ -37,17 +37,18 @@ impl Source for NoCluster {
 /// Reviews a request, fetching what evaluation needs. If the source does not add what is asked for, there is no
 /// decision to be had, and the request is denied as an internal error, whatever any `failurePolicy` says.
 pub async fn gather<'s>(
-    phase: Phase,
+    asked: impl Into<Asked>,
     request: &Request<'_>,
     snapshot: &'s Snapshot,
     facts: &mut Facts,
     arena: &mut Arena,
     source: &impl Source,
 ) -> Decision<'s> {
+    let asked = asked.into();
     let mut last = None;
     for _ in 0..ROUNDS_MAX {
         arena.reset();
-        let need = match review(phase, request, snapshot, facts, arena) {
+        let need = match review(asked, request, snapshot, facts, arena) {
             Ok(decision) => return decision,
             Err(need) => need,
         };

@@ -14,7 +14,7 @@ mod gather;
 pub mod wire;
 
 pub use crate::policy::facts::{Facts, NamespaceObject, Need};
-pub use crate::policy::snapshot::{Phase, Snapshot};
+pub use crate::policy::snapshot::{Asked, Phase, Snapshot};
 pub use decision::{Decision, Status, native_message};
 pub use gather::{NoCluster, ROUNDS_MAX, Source, gather};
 
@@ -24,18 +24,19 @@ use crate::policy::evaluate::validate;
 use crate::policy::invocation::{Halt, Question};
 use crate::policy::mutate::mutate;
 
-/// Asks every policy of a phase that matches the request, and decides.
+/// Asks every policy of a phase that matches the request, or only those with one failure policy, and decides.
 ///
 /// # Errors
 /// When a fact is missing: add it to `facts` and ask again.
 pub fn review<'s>(
-    phase: Phase,
+    asked: impl Into<Asked>,
     request: &Request<'_>,
     snapshot: &'s Snapshot,
     facts: &Facts,
     arena: &Arena,
 ) -> Result<Decision<'s>, Need> {
-    let question = Question { request, snapshot, facts, arena };
+    let Asked { phase, failure } = asked.into();
+    let question = Question { failure, request, snapshot, facts, arena };
     let decision = match phase {
         Phase::Mutate => mutate(question).map(|mutated| Decision::of_mutations(request, mutated)),
         Phase::Validate => validate(question).map(Decision::of_validations),

@@ -79,3 +79,36 @@ pub const PARAMS_MAX: usize = 100_000;
 
 /// How often we ask which resources serve the same objects. CRDs get new versions now and then.
 pub const DISCOVERY_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How often the certificate is looked at: by its age, and because another replica may have renewed it.
+pub const CERTIFICATE_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Replicas that want to write the same Secret at once; one of them wins, and the others read what it wrote.
+pub const CERTIFICATE_ATTEMPTS_MAX: usize = 10;
+
+/// How often registrations are written again although nothing changed here, so that what somebody deleted or edited
+/// comes back. It costs two requests that change nothing.
+pub const REGISTRATION_INTERVAL: Duration = Duration::from_mins(1);
+
+/// How long a registration that is there outlives a first list without policies. An API server that lost its CRDs, or
+/// was restored from a backup, gets them back by hand; nothing is enforced meanwhile, but nothing is torn down either.
+pub const EMPTY_FIRST_LIST_GRACE: Duration = Duration::from_mins(5);
+
+/// Status writes at once. The API server has other things to do.
+pub const STATUS_WRITES_MAX: usize = 8;
+
+/// Characters of a condition's message; Kubernetes' own limit.
+pub const MESSAGE_CHARS_MAX: usize = 32_768;
+
+/// Diagnostics in a status. Who has more mends those first, and an object must stay below 1.5 MiB.
+pub const DIAGNOSTICS_MAX: usize = 32;
+
+/// Characters of an excerpt in a status: a line of an expression can be 100,000.
+pub const EXCERPT_CHARS_MAX: usize = 4_096;
+
+/// Questions to the API server at once, on behalf of requests that wait for an answer. Each is asked by a request of the
+/// API server itself, which has 600 in flight by default.
+pub const QUESTIONS_MAX: usize = 128;
+
+/// For one question. The webhook has 10 seconds for all of its own.
+pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);

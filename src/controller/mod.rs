@@ -3,23 +3,36 @@
 //! there, and certificates, through channels.
 //!
 //! # Flow
-//! [`files`] or [`cluster`] (what was written) -> [`publish`] (compiled, away from the workers) -> a snapshot in the channel.
+//! [`files`] or [`cluster`] (what was written) -> [`publish`] (compiled, away from the workers) -> a snapshot in the channel
+//! -> [`registration`] (once the server answers) -> [`status`]. [`certificates`] go the same way; [`access`] asks the API
+//! server what a single request needs to know. [`start`] wires all of it.
 //!
 //! # Guarantees
 //! - The last good set stays in force: a broken file, an unreadable object or a dropped watch changes nothing.
 //! - Nothing is published before everything was read once.
 //! - Whatever can't be read or compiled is told: in the log, in metrics, in the status of the policy.
 
+pub mod access;
+pub mod certificates;
 pub mod cluster;
+mod crds;
 pub mod files;
 pub mod limits;
 pub mod publish;
+pub mod registration;
+mod run;
+pub mod status;
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::policy::snapshot::Snapshot;
+
+pub use crate::controller::access::ClusterSource;
+pub use crate::controller::cluster::connect;
+pub use crate::controller::crds::{CrdsError, install_crds};
+pub use crate::controller::run::{Channels, Options, Running, start};
 
 /// The way of snapshots to whoever answers requests. There is none until everything was read once.
 pub type Snapshots = watch::Sender<Option<Arc<Snapshot>>>;

@@ -192,6 +192,14 @@ impl Policy {
         if self.diagnostics.is_empty() { State::Active } else { State::Broken(&self.diagnostics) }
     }
 
+    /// Whether it is applied again when a later change touched the object. A validating policy changes nothing.
+    pub fn reinvocation(&self) -> ReinvocationPolicy {
+        match &self.body {
+            Body::Mutating { reinvocation, .. } => *reinvocation,
+            Body::Validating { .. } => ReinvocationPolicy::Never,
+        }
+    }
+
     /// The word for its kind, in its own API: `ValidatingPolicy` or `ValidatingAdmissionPolicy`.
     pub fn kind_name(&self) -> &'static str {
         match (self.origin, self.kind) {

@@ -15,7 +15,7 @@ use crate::policy::matching::Matched;
 use crate::policy::outcome::{Annotation, Cause, Failure, Outcome};
 use crate::policy::params::Param;
 use crate::policy::request::{Kind, Resource};
-use crate::policy::snapshot::Phase;
+use crate::policy::snapshot::{Asked, Phase};
 
 /// The longest message that a messageExpression may give, in bytes. Source: `MaxEvaluatedMessageExpressionSizeBytes`.
 pub const MESSAGE_BYTES_MAX: usize = 5 * 1024;
@@ -29,7 +29,8 @@ pub const ANNOTATION_BYTES_MAX: usize = 10 * 1024;
 /// When a fact is missing, or the request's namespace.
 pub fn validate<'s: 'q, 'q>(question: Question<'s, 'q>) -> Result<Vec<Outcome<'s>>, Halt> {
     let mut outcomes = Vec::new();
-    for bound in question.snapshot.matching(Phase::Validate, question.request) {
+    let asked = Asked { phase: Phase::Validate, failure: question.failure };
+    for bound in question.snapshot.matching(asked, question.request) {
         question.invocations(bound, |invocation| {
             outcomes.push(invocation.and_then(Invocation::validate).or_else(keep)?);
             Ok(())

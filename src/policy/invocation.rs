@@ -4,6 +4,7 @@
 use std::fmt;
 
 use crate::cel::Arena;
+use crate::policy::api::FailurePolicy;
 use crate::policy::compile::Policy;
 use crate::policy::facts::{Facts, NamespaceObject, Need};
 use crate::policy::matching::{Matched, Matcher, Namespace};
@@ -15,6 +16,8 @@ use crate::policy::snapshot::{Binding, Bound, Snapshot};
 /// One request against one snapshot.
 #[derive(Clone, Copy)]
 pub struct Question<'s, 'q> {
+    /// Only policies with this failure policy are asked.
+    pub failure: Option<FailurePolicy>,
     /// The request.
     pub request: &'q Request<'q>,
     /// All policies.

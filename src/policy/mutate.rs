@@ -15,7 +15,7 @@ use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::params::Param;
 use crate::policy::patch::{NotApplied, Operation as PatchOperation, apply};
 use crate::policy::request::{Operation, Request};
-use crate::policy::snapshot::Phase;
+use crate::policy::snapshot::{Asked, Phase};
 
 /// What all mutating policies did.
 #[derive(Debug)]
@@ -95,7 +95,8 @@ impl State {
     ) -> Result<Vec<Outcome<'s>>, Halt> {
         let mut invocations = Vec::new();
         let mut outcomes = Vec::new();
-        for bound in question.snapshot.matching(Phase::Mutate, question.request) {
+        let asked = Asked { phase: Phase::Mutate, failure: question.failure };
+        for bound in question.snapshot.matching(asked, question.request) {
             question.invocations(bound, |invocation| {
                 match invocation {
                     Ok(invocation) => invocations.push(invocation),

@@ -14,7 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::cel::Version;
 use crate::policy::api::{
-    MatchResources, NamedRule, PolicyBindingSpec, PolicyDiagnostic, PolicyKind, ValidationAction,
+    FailurePolicy, MatchResources, NamedRule, PolicyBindingSpec, PolicyDiagnostic, PolicyKind,
+    ValidationAction,
 };
 use crate::policy::check;
 use crate::policy::compile::Policy;
@@ -86,6 +87,28 @@ pub enum Phase {
     Mutate,
     /// Validating policies.
     Validate,
+}
+
+/// Which policies are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Those of this phase.
+    pub phase: Phase,
+    /// Only those with this failure policy: each failure policy is a webhook of its own, so that a request that both
+    /// match is not changed twice.
+    pub failure: Option<FailurePolicy>,
+}
+
+impl From<Phase> for Asked {
+    fn from(phase: Phase) -> Asked {
+        Asked { phase, failure: None }
+    }
+}
+
+impl Asked {
+    fn includes(self, bound: &Bound) -> bool {
+        self.failure.is_none_or(|failure| bound.policy.failure_policy == failure)
+    }
 }
 
 impl Snapshot {
@@ -160,14 +183,17 @@ impl Snapshot {
     /// no policy may see.
     pub fn matching<'s>(
         &'s self,
-        phase: Phase,
+        asked: Asked,
         request: &Request<'_>,
     ) -> impl Iterator<Item = &'s Bound> + use<'s> {
-        let set = self.set(phase);
+        let set = self.set(asked.phase);
         let equivalents = equivalents_of(request, &self.equivalents).map(|(resource, _)| resource);
         let resources = std::iter::once(request.resource).chain(equivalents);
         let candidates = (!is_excluded(request.resource)).then(|| set.index.candidates(resources));
-        candidates.into_iter().flatten().filter_map(|place| set.policies.get(place as usize))
+        let found = candidates.into_iter().flatten();
+        found
+            .filter_map(|place| set.policies.get(place as usize))
+            .filter(move |bound| asked.includes(bound))
     }
 
     /// Every policy, with its bindings: first those that mutate, each kind in its order.
@@ -221,6 +247,13 @@ impl Snapshot {
             Phase::Mutate => &self.mutating,
             Phase::Validate => &self.validating,
         }
+    }
+}
+
+impl Bound {
+    /// The resource rules of the policy, as written.
+    pub fn rules(&self) -> &[NamedRule] {
+        &self.rules
     }
 }
 

@@ -13,9 +13,15 @@ use hyper::body::{Body, Bytes, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
+use crate::policy::api::FailurePolicy;
 use crate::server::limits::{BODY_FREE_BYTES, Limits, REQUEST_TIMEOUT_MAX};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{self, Webhook};
+
+/// A failure policy is a webhook of its own, and its policies are asked alone: a request that both match is not asked
+/// about twice.
+const FAIL: Option<FailurePolicy> = Some(FailurePolicy::Fail);
+const IGNORE: Option<FailurePolicy> = Some(FailurePolicy::Ignore);
 
 /// Bytes that one permit of the buffer stands for.
 const PERMIT_BYTES: usize = 1024;
@@ -25,10 +31,12 @@ pub trait Handler: Send + Sync + 'static {
     /// Why requests can't be answered yet, if so.
     fn unready(&self) -> Option<&'static str>;
 
-    /// The answer to the body of a request, as JSON. It should be there before `deadline`.
+    /// The answer to the body of a request, as JSON, by the policies with this failure policy, or by all. It should be
+    /// there before `deadline`.
     fn answer(
         &self,
         webhook: Webhook,
+        failure: Option<FailurePolicy>,
         body: Vec<u8>,
         deadline: Instant,
     ) -> impl Future<Output = Result<Vec<u8>, HttpError>> + Send;
@@ -79,8 +87,12 @@ pub(in crate::server) async fn respond<H: Handler>(
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
     let answer = match request.uri().path() {
-        "/validate" => webhook(&shared, Webhook::Validate, request).await,
-        "/mutate" => webhook(&shared, Webhook::Mutate, request).await,
+        "/validate" => webhook(&shared, Webhook::Validate, None, request).await,
+        "/validate/fail" => webhook(&shared, Webhook::Validate, FAIL, request).await,
+        "/validate/ignore" => webhook(&shared, Webhook::Validate, IGNORE, request).await,
+        "/mutate" => webhook(&shared, Webhook::Mutate, None, request).await,
+        "/mutate/fail" => webhook(&shared, Webhook::Mutate, FAIL, request).await,
+        "/mutate/ignore" => webhook(&shared, Webhook::Mutate, IGNORE, request).await,
         "/healthz" => read(&request, || Ok(text("ok\n"))),
         "/readyz" => read(&request, || match unready(&shared) {
             Some(why) => Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, why)),
@@ -124,6 +136,7 @@ fn read(
 async fn webhook<H: Handler>(
     shared: &Shared<H>,
     webhook: Webhook,
+    failure: Option<FailurePolicy>,
     request: Request<Incoming>,
 ) -> Result<Answer, HttpError> {
     let deadline = Instant::now() + time_allowed(request.uri().query(), shared.limits.request);
@@ -146,7 +159,7 @@ async fn webhook<H: Handler>(
             return Err(error);
         }
     };
-    let answer = shared.handler.answer(webhook, body, deadline).await?;
+    let answer = shared.handler.answer(webhook, failure, body, deadline).await?;
     Ok(response(StatusCode::OK, "application/json", answer))
 }
 

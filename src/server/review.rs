@@ -15,11 +15,11 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::{
-    Arena, Decision, Facts, Need, Phase, Snapshot, Source, gather, review, wire,
+    Arena, Asked, Decision, Facts, Need, Phase, Snapshot, Source, gather, review, wire,
 };
 use crate::ledger::{self, Entry, Ledger, Verdict};
 use crate::policy::Request;
-use crate::policy::api::ValidationAction;
+use crate::policy::api::{FailurePolicy, ValidationAction};
 use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::request::Operation;
 use crate::server::http::{Handler, HttpError};
@@ -79,13 +79,13 @@ impl<S: Source> Reviewer<S> {
     /// The decision, with what has to be fetched for it.
     async fn decide<'s>(
         &self,
-        phase: Phase,
+        asked: Asked,
         request: &Request<'_>,
         snapshot: &'s Snapshot,
         deadline: Instant,
     ) -> Result<Decision<'s>, HttpError> {
         // Nearly every request ends here, without a wait and without new memory.
-        let need = match review_here(phase, request, snapshot) {
+        let need = match review_here(asked, request, snapshot) {
             Ok(decision) => return Ok(decision),
             Err(need) => need,
         };
@@ -93,7 +93,7 @@ impl<S: Source> Reviewer<S> {
         let mut arena = Arena::new();
         let gathered = async {
             self.source.fetch(request, &need, &mut facts).await;
-            gather(phase, request, snapshot, &mut facts, &mut arena, &self.source).await
+            gather(asked, request, snapshot, &mut facts, &mut arena, &self.source).await
         };
         timeout_at(deadline, gathered).await.map_err(|_| {
             let message = format!("{need}, or what it took to know more, took too long");
@@ -110,12 +110,12 @@ impl<S: Source> Reviewer<S> {
 
 /// Reviews with what is known, in this thread's arena.
 fn review_here<'s>(
-    phase: Phase,
+    asked: Asked,
     request: &Request<'_>,
     snapshot: &'s Snapshot,
 ) -> Result<Decision<'s>, Need> {
     ARENA.with_borrow_mut(|arena| {
-        let decision = review(phase, request, snapshot, &Facts::new(), arena);
+        let decision = review(asked, request, snapshot, &Facts::new(), arena);
         if arena.allocated_bytes() > ARENA_KEPT_BYTES {
             *arena = Arena::new();
         } else {
@@ -133,6 +133,7 @@ impl<S: Source> Handler for Reviewer<S> {
     async fn answer(
         &self,
         webhook: Webhook,
+        failure: Option<FailurePolicy>,
         body: Vec<u8>,
         deadline: Instant,
     ) -> Result<Vec<u8>, HttpError> {
@@ -152,8 +153,10 @@ impl<S: Source> Handler for Reviewer<S> {
             Webhook::Validate => Phase::Validate,
             Webhook::Mutate => Phase::Mutate,
         };
-        let decision =
-            self.decide(phase, &request, &in_force.snapshot, deadline).await.map_err(failed)?;
+        let decision = self
+            .decide(Asked { phase, failure }, &request, &in_force.snapshot, deadline)
+            .await
+            .map_err(failed)?;
         let answer = wire::response(request.uid, &decision);
         let operation = operation(request.operation);
         self.metrics.request(webhook, operation, label(&decision), begun.elapsed());

@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::policy::api::FailurePolicy;
 use crate::server::certificates::{SelfMade, make};
 use crate::server::{Certificate, Handler, HttpError, Limits, Server, Stopped, serve};
 use crate::telemetry::Metrics;
@@ -37,6 +38,7 @@ impl Handler for Echo {
     async fn answer(
         &self,
         webhook: Webhook,
+        _: Option<FailurePolicy>,
         body: Vec<u8>,
         _: Instant,
     ) -> Result<Vec<u8>, HttpError> {

@@ -27,7 +27,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::controller::cluster::state::{KindKey, Observed, State, Watched};
-use crate::controller::cluster::watches::{Task, watch_base, watch_equivalents, watch_params};
+pub(in crate::controller) use crate::controller::cluster::watches::Task;
+use crate::controller::cluster::watches::{watch_base, watch_equivalents, watch_params};
 use crate::controller::limits::{
     CHANGES_MAX, CONNECT_TIMEOUT, DEBOUNCE_INTERVAL, KIND_INTERVAL, PARAM_KINDS_MAX,
     PARAMS_PATIENCE, PARAMS_PATIENCE_FIRST, READ_TIMEOUT,

@@ -104,7 +104,7 @@ async fn ask<S: Source>(
     body: impl ToString,
 ) -> Result<Value, HttpError> {
     let deadline = Instant::now() + Duration::from_millis(300);
-    let answer = reviewer.answer(webhook, body.to_string().into(), deadline).await?;
+    let answer = reviewer.answer(webhook, None, body.to_string().into(), deadline).await?;
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(answer["kind"], "AdmissionReview");

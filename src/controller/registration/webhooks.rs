@@ -1,0 +1,220 @@
+//! The webhook configurations as they should be, made from a snapshot. Pure; how they get to the API server is not
+//! known here.
+
+use serde_json::{Value, json};
+
+use crate::controller::certificates::labels;
+use crate::controller::registration::rules::{WebhookRule, union};
+use crate::controller::registration::{Endpoint, Options};
+use crate::policy::Origin;
+use crate::policy::api::{FailurePolicy, Operation, ReinvocationPolicy};
+use crate::policy::snapshot::{Bound, Phase, Snapshot};
+
+/// What is outside unless a policy names it: a node could not join, a leader could not be elected and a Pod could not
+/// be bound if the webhook were asked first and were away.
+pub const OUTSIDE_RESOURCES: [(&str, &str); 6] = [
+    ("", "nodes"),
+    ("", "events"),
+    ("", "bindings"),
+    ("events.k8s.io", "events"),
+    ("coordination.k8s.io", "leases"),
+    ("certificates.k8s.io", "certificatesigningrequests"),
+];
+
+/// Subresources that are outside unless a policy names them.
+pub const OUTSIDE_SUBRESOURCES: [(&str, &str, &str); 2] =
+    [("", "pods", "binding"), ("", "serviceaccounts", "token")];
+
+/// Groups that are outside, whatever policies say: reviews, without which nobody can log in, and what would be needed to
+/// repair the policies themselves.
+pub const OUTSIDE_GROUPS: [&str; 4] = [
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "admissionregistration.k8s.io",
+    "portcullis.dev",
+];
+
+/// Everything but DELETE, which brings no object to be changed.
+const MUTATING: [Operation; 3] = [Operation::Create, Operation::Update, Operation::Connect];
+const VALIDATING: [Operation; 4] =
+    [Operation::Create, Operation::Update, Operation::Delete, Operation::Connect];
+
+/// The two configurations.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Webhooks {
+    /// The ValidatingWebhookConfiguration.
+    pub validating: Value,
+    /// The MutatingWebhookConfiguration.
+    pub mutating: Value,
+}
+
+impl Webhooks {
+    /// What the policies need.
+    pub fn new(snapshot: &Snapshot, options: &Options, authorities_pem: &str) -> Webhooks {
+        let configuration = |phase, kind: &str| {
+            let entry = |failure| entry(snapshot, phase, failure, options, authorities_pem);
+            let entries = [FailurePolicy::Fail, FailurePolicy::Ignore].into_iter();
+            json!({
+                "apiVersion": "admissionregistration.k8s.io/v1",
+                "kind": kind,
+                "metadata": {"name": options.name, "labels": labels()},
+                "webhooks": entries.filter_map(entry).collect::<Vec<_>>(),
+            })
+        };
+        Webhooks {
+            validating: configuration(Phase::Validate, "ValidatingWebhookConfiguration"),
+            mutating: configuration(Phase::Mutate, "MutatingWebhookConfiguration"),
+        }
+    }
+
+    /// Whether the API server is to ask us nothing at all.
+    pub fn is_empty(&self) -> bool {
+        [&self.validating, &self.mutating]
+            .iter()
+            .all(|value| value.get("webhooks").and_then(Value::as_array).is_none_or(Vec::is_empty))
+    }
+}
+
+/// The path under which policies with this failure policy are asked.
+pub fn path(phase: Phase, failure: FailurePolicy) -> &'static str {
+    match (phase, failure) {
+        (Phase::Validate, FailurePolicy::Fail) => "/validate/fail",
+        (Phase::Validate, FailurePolicy::Ignore) => "/validate/ignore",
+        (Phase::Mutate, FailurePolicy::Fail) => "/mutate/fail",
+        (Phase::Mutate, FailurePolicy::Ignore) => "/mutate/ignore",
+    }
+}
+
+/// The webhook for all policies of a phase with a failure policy; none if there is none.
+fn entry(
+    snapshot: &Snapshot,
+    phase: Phase,
+    failure: FailurePolicy,
+    options: &Options,
+    authorities_pem: &str,
+) -> Option<Value> {
+    let asked = |bound: &&Bound| {
+        bound.policy.origin == Origin::Portcullis
+            && bound.policy.kind.phase() == phase
+            && bound.policy.failure_policy == failure
+            && !bound.bindings.is_empty()
+    };
+    let bound: Vec<&Bound> = snapshot.policies().filter(asked).collect();
+    let operations: &[Operation] = match phase {
+        Phase::Mutate => &MUTATING,
+        Phase::Validate => &VALIDATING,
+    };
+    let rules = union(bound.iter().flat_map(|bound| bound.rules()), operations);
+    if rules.is_empty() {
+        return None;
+    }
+    let (phase_word, failure_word, failure_name) = match (phase, failure) {
+        (Phase::Validate, FailurePolicy::Fail) => ("validate", "fail", "Fail"),
+        (Phase::Validate, FailurePolicy::Ignore) => ("validate", "ignore", "Ignore"),
+        (Phase::Mutate, FailurePolicy::Fail) => ("mutate", "fail", "Fail"),
+        (Phase::Mutate, FailurePolicy::Ignore) => ("mutate", "ignore", "Ignore"),
+    };
+    let mut entry = json!({
+        "name": format!("{phase_word}.{failure_word}.portcullis.dev"),
+        "admissionReviewVersions": ["v1"],
+        "clientConfig": client_config(options, path(phase, failure), authorities_pem),
+        "rules": rules.iter().map(rule).collect::<Vec<_>>(),
+        "failurePolicy": failure_name,
+        "matchPolicy": "Equivalent",
+        "namespaceSelector": namespace_selector(options),
+        "objectSelector": {},
+        // A record of a decision changes nothing that anybody's request could be about, no more than an audit event.
+        "sideEffects": "None",
+        "timeoutSeconds": options.timeout_seconds,
+        "matchConditions": conditions(&rules),
+    });
+    if phase == Phase::Mutate
+        && let Some(fields) = entry.as_object_mut()
+    {
+        let again = |bound: &&Bound| bound.policy.reinvocation() == ReinvocationPolicy::IfNeeded;
+        let reinvocation = if bound.iter().any(again) { "IfNeeded" } else { "Never" };
+        fields.insert("reinvocationPolicy".into(), reinvocation.into());
+    }
+    Some(entry)
+}
+
+fn client_config(options: &Options, path: &str, authorities_pem: &str) -> Value {
+    use base64::Engine;
+    let bundle = base64::engine::general_purpose::STANDARD.encode(authorities_pem);
+    match &options.endpoint {
+        Endpoint::Url(url) => {
+            json!({"url": format!("{}{path}", url.trim_end_matches('/')), "caBundle": bundle})
+        }
+        Endpoint::Service { namespace, name, port } => json!({
+            "service": {"namespace": namespace, "name": name, "port": port, "path": path},
+            "caBundle": bundle,
+        }),
+    }
+}
+
+fn namespace_selector(options: &Options) -> Value {
+    if options.excluded_namespaces.is_empty() {
+        return json!({});
+    }
+    json!({"matchExpressions": [{
+        "key": "kubernetes.io/metadata.name",
+        "operator": "NotIn",
+        "values": options.excluded_namespaces,
+    }]})
+}
+
+fn rule(rule: &WebhookRule) -> Value {
+    json!({
+        "apiGroups": rule.groups,
+        "apiVersions": rule.versions,
+        "operations": rule.operations,
+        "resources": rule.resources,
+        "scope": rule.scope,
+    })
+}
+
+/// Conditions that keep out what is outside. Only rules with stars reach it.
+fn conditions(rules: &[WebhookRule]) -> Vec<Value> {
+    let reaches = |group: &str| {
+        rules.iter().any(|rule| rule.groups.contains(group) || rule.groups.contains("*"))
+    };
+    let named = |group, resource| rules.iter().any(|rule| rule.names(group, resource));
+    let quote = |text: String| format!("'{text}'");
+    let mut conditions = Vec::new();
+    let mut add = |name: &str, expression: String| {
+        conditions.push(json!({"name": name, "expression": expression}));
+    };
+    let groups: Vec<String> =
+        OUTSIDE_GROUPS.iter().filter(|g| reaches(g)).map(|g| quote((*g).to_owned())).collect();
+    if !groups.is_empty() {
+        add("not-what-repairs", format!("!(request.resource.group in [{}])", groups.join(", ")));
+    }
+    if !rules.iter().any(WebhookRule::is_open) {
+        return conditions;
+    }
+    let resources = OUTSIDE_RESOURCES.iter().filter(|(group, resource)| !named(group, resource));
+    let resources = resources.map(|(group, resource)| quote(format!("{group}/{resource}")));
+    let resources: Vec<String> = resources.collect();
+    if !resources.is_empty() {
+        let key = "request.resource.group + '/' + request.resource.resource";
+        add("not-what-boots", format!("!({key} in [{}])", resources.join(", ")));
+    }
+    let literally = |group: &str, text: &str| {
+        let says = |rule: &WebhookRule| {
+            rule.resources.contains(text)
+                && (rule.groups.contains(group) || rule.groups.contains("*"))
+        };
+        rules.iter().any(says)
+    };
+    let subresources: Vec<String> = OUTSIDE_SUBRESOURCES
+        .iter()
+        .map(|(group, resource, subresource)| (group, format!("{resource}/{subresource}")))
+        .filter(|(group, text)| !literally(group, text))
+        .map(|(group, text)| quote(format!("{group}/{text}")))
+        .collect();
+    if !subresources.is_empty() {
+        let key = "request.resource.group + '/' + request.resource.resource + '/' + request.?subResource.orValue('')";
+        add("not-what-starts-pods", format!("!({key} in [{}])", subresources.join(", ")));
+    }
+    conditions
+}

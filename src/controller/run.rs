@@ -1,0 +1,93 @@
+//! All of the controller's tasks for a cluster, wired to each other. What each of them does is said where it is.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::watch;
+
+use crate::cel::Version;
+use crate::controller::certificates::authority::Material;
+use crate::controller::cluster::Task;
+use crate::controller::publish::Publisher;
+use crate::controller::registration::{Endpoint, Inputs};
+use crate::controller::{Snapshots, certificates, cluster, registration, status};
+use crate::telemetry::Metrics;
+
+/// What the controller is told when it begins.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Whose dialect policies are written in.
+    pub version: Version,
+    /// Where the certificate is kept, and for whom it is good.
+    pub certificates: certificates::Options,
+    /// How the API server finds us; none if it is not to.
+    pub registration: Option<registration::Options>,
+}
+
+impl Options {
+    /// What fits most clusters: everything of ours in `namespace`.
+    pub fn new(version: Version, endpoint: Endpoint, namespace: &str) -> Options {
+        Options {
+            version,
+            certificates: certificates::Options {
+                namespace: namespace.to_owned(),
+                secret: "portcullis-tls".to_owned(),
+                names: endpoint.names(),
+            },
+            registration: Some(registration::Options::new(endpoint, namespace)),
+        }
+    }
+}
+
+/// The ways to and from whoever answers requests.
+#[derive(Debug)]
+pub struct Channels {
+    /// Takes each snapshot.
+    pub snapshots: Snapshots,
+    /// Takes each certificate.
+    pub certificates: watch::Sender<Option<Arc<Material>>>,
+    /// Says whether requests are answered.
+    pub ready: watch::Receiver<bool>,
+}
+
+/// The tasks; they end when this is dropped. What is registered stays.
+#[must_use = "the tasks end when this is dropped"]
+#[derive(Debug)]
+pub struct Running(#[expect(dead_code, reason = "held until it is dropped")] Vec<Task>);
+
+/// Begins to watch, compile, certify, register and tell.
+pub fn start(
+    client: Client,
+    options: Options,
+    metrics: Arc<Metrics>,
+    clock: fn() -> Timestamp,
+    channels: Channels,
+) -> Running {
+    let Channels { snapshots, certificates, ready } = channels;
+    let (observed_sender, observed) = watch::channel(None);
+    let (registered_sender, registered) = watch::channel(None);
+    let published = snapshots.subscribe();
+    let certified = certificates.subscribe();
+    let publisher = Publisher::new(options.version, metrics.clone(), snapshots);
+    let mut tasks = vec![
+        Task::spawn(cluster::follow(client.clone(), publisher, observed_sender)),
+        Task::spawn(certificates::keep(
+            client.clone(),
+            options.certificates,
+            metrics.clone(),
+            clock,
+            certificates,
+        )),
+    ];
+    // Who registers elsewhere knows when policies are in force as soon as they are compiled.
+    let registered = if options.registration.is_some() { registered } else { published.clone() };
+    if let Some(options) = options.registration {
+        let inputs = Inputs { snapshots: published, certificates: certified, ready };
+        let client = client.clone();
+        let keep = registration::keep(client, options, metrics.clone(), inputs, registered_sender);
+        tasks.push(Task::spawn(keep));
+    }
+    tasks.push(Task::spawn(status::keep(client, metrics, clock, observed, registered)));
+    Running(tasks)
+}

@@ -3,6 +3,8 @@
 
 use std::fmt::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value as Json, json};
 use thiserror::Error;
 
@@ -271,7 +273,7 @@ pub fn response(uid: &str, decision: &Decision<'_>) -> Vec<u8> {
     }
     if !decision.patch.is_empty() {
         response.insert("patchType".to_owned(), "JSONPatch".into());
-        response.insert("patch".to_owned(), base64(decision.patch.text().as_bytes()).into());
+        response.insert("patch".to_owned(), BASE64.encode(decision.patch.text()).into());
     }
     let warnings = shorten(&decision.warnings);
     if !warnings.is_empty() {
@@ -338,20 +340,4 @@ fn annotation_key(key: &str) -> String {
     }
     let kept: String = flat.chars().take(ANNOTATION_KEY_MAX - hash.len() - 1).collect();
     format!("{kept}-{hash}")
-}
-
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let byte = |place: usize| u32::from(chunk.get(place).copied().unwrap_or_default());
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let letter = ALPHABET.get((bits >> (18 - 6 * place)) as usize & 63);
-            let padding = place > chunk.len();
-            text.push(letter.filter(|_| !padding).map_or('=', |letter| char::from(*letter)));
-        }
-    }
-    text
 }

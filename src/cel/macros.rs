@@ -67,9 +67,9 @@ pub(crate) fn expand_global(
         return Ok(Expanded::Not(None, call));
     }
     match call.args.pop() {
-        Some(Expr { kind: ExprKind::Select { operand, field, test: false }, at, .. }) => {
+        Some(Expr { kind: ExprKind::Select { operand, field, test: false }, .. }) => {
             let kind = ExprKind::Select { operand, field, test: true };
-            Ok(Expanded::Macro(parser.node(call.span, at, kind)))
+            Ok(Expanded::Macro(parser.node(call.span, call.at, kind)))
         }
         arg => {
             let span = arg.map_or(call.span, |arg| arg.span);

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 use crate::admission::{NoCluster, Source};
 use crate::cel::Version;
+use crate::cli::ledger::ORIGIN;
 use crate::cli::{Exit, Failure};
 use crate::controller::files::follow;
 use crate::controller::now;
@@ -163,7 +164,7 @@ fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
 
 fn ledger(args: &ServeArgs) -> Result<Option<Ledger>, Failure> {
     let Some(folder) = &args.ledger else { return Ok(None) };
-    let (ledger, opened) = Ledger::open(folder, "portcullis").map_err(Failure::new)?;
+    let (ledger, opened) = Ledger::open(folder, ORIGIN).map_err(Failure::new)?;
     tracing::info!(?opened, "the ledger is open");
     Ok(Some(ledger))
 }

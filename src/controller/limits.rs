@@ -94,6 +94,9 @@ pub const REGISTRATION_INTERVAL: Duration = Duration::from_mins(1);
 /// was restored from a backup, gets them back by hand; nothing is enforced meanwhile, but nothing is torn down either.
 pub const EMPTY_FIRST_LIST_GRACE: Duration = Duration::from_mins(5);
 
+/// From one look at all statuses to the next, so that what is compiled and registered at once is told once.
+pub const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+
 /// Status writes at once. The API server has other things to do.
 pub const STATUS_WRITES_MAX: usize = 8;
 

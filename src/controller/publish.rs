@@ -14,7 +14,7 @@ use crate::controller::Snapshots;
 use crate::controller::limits::BUILD_STACK_BYTES;
 use crate::policy::api::PolicyDiagnostic;
 use crate::policy::compile::State;
-use crate::policy::snapshot::{Bound, Snapshot};
+use crate::policy::snapshot::{Binding, Bound, Snapshot};
 use crate::policy::{Definitions, Origin};
 use crate::telemetry::Metrics;
 
@@ -115,7 +115,13 @@ impl Publisher {
                 }
             }
         }
-        for binding in next.orphans() {
+        let told = |binding: &&Binding| {
+            let names = |other: &Binding| {
+                other.name == binding.name && other.policy_name == binding.policy_name
+            };
+            previous.is_some_and(|previous| previous.orphans().iter().any(names))
+        };
+        for binding in next.orphans().iter().filter(|binding| !told(binding)) {
             let (binding, policy) = (binding.name.as_deref(), &binding.policy_name);
             tracing::warn!(binding, policy, "the binding names a policy that does not exist");
         }
@@ -192,13 +198,14 @@ fn tell_broken(
 ) {
     let before = if was_active { "; the one before did" } else { "" };
     for PolicyDiagnostic { field, message, excerpt } in diagnostics {
-        let excerpt = excerpt.as_deref().map(|text| format!("\n{text}")).unwrap_or_default();
+        // The excerpt begins with the message.
+        let message = excerpt.as_ref().unwrap_or(message).trim_end();
         tracing::error!(
             kind,
             policy,
             source,
             field,
-            "the policy does not compile{before}, and its failure policy decides: {message}{excerpt}"
+            "the policy does not compile{before}, and its failure policy decides: {message}"
         );
     }
 }

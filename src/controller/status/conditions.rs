@@ -212,13 +212,14 @@ fn explain(diagnostics: &[PolicyDiagnostic]) -> String {
     let Some(PolicyDiagnostic { field, message, excerpt }) = diagnostics.first() else {
         return String::new();
     };
-    let excerpt = excerpt.as_ref().map(|text| cut(text, EXCERPT_CHARS_MAX));
-    let excerpt = excerpt.map(|text| format!("\n{}", text.trim_end())).unwrap_or_default();
+    // The excerpt begins with the message.
+    let message = cut(excerpt.as_ref().unwrap_or(message), EXCERPT_CHARS_MAX);
+    let message = message.trim_end();
     let more = match diagnostics.len() {
         1 => String::new(),
         count => format!("\nand {} more, see status.diagnostics", count - 1),
     };
-    format!("{field}: {message}{excerpt}{more}")
+    format!("{field}: {message}{more}")
 }
 
 fn cut(text: &str, chars_max: usize) -> String {

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use crate::controller::cluster::state::{Observed, ObservedObject, Watched};
-use crate::controller::limits::{RETRY_INTERVAL_MAX, STATUS_WRITES_MAX};
+use crate::controller::limits::{RETRY_INTERVAL_MAX, STATUS_INTERVAL, STATUS_WRITES_MAX};
 use crate::controller::registration::FIELD_MANAGER;
 use crate::controller::status::conditions::{Known, says_the_same};
 use crate::policy::api::{MutatingPolicy, PolicyBinding, PolicyStatus, ValidatingPolicy};
@@ -41,6 +41,7 @@ pub async fn keep(
     // What we wrote: it may not have been observed yet.
     let mut written: HashMap<Key, PolicyStatus> = HashMap::new();
     loop {
+        sleep(STATUS_INTERVAL).await;
         let seen = observed.borrow_and_update().clone();
         let asked = registered.borrow_and_update().clone();
         let mut failed = 0;

@@ -6,7 +6,7 @@ mod samples;
 
 use std::fs;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,8 +29,8 @@ use crate::server::{Certificate, Limits, Server, certificates, runtime, serve};
 use crate::telemetry::Metrics;
 use crate::telemetry::log::{self, Format};
 
-/// How long a server in a cluster goes on answering after it was told to stop: until Services have heard of it.
-const CLUSTER_LINGER: Duration = Duration::from_secs(5);
+/// The port that is listened on if none is given.
+const PORT: u16 = 8443;
 
 /// Serves admission requests over HTTPS.
 ///
@@ -44,9 +44,10 @@ pub struct ServeArgs {
     /// Policies, bindings, params and namespaces: files or folders. They are read again when they change
     #[arg(long, short, value_name = "PATH")]
     policies: Vec<PathBuf>,
-    /// Where to listen; port 0 takes a free one
-    #[arg(long, default_value = "127.0.0.1:8443")]
-    listen: SocketAddr,
+    /// Where to listen; port 0 takes a free one. By default port 8443: of the loopback address with --policies, of every
+    /// address in a cluster
+    #[arg(long)]
+    listen: Option<SocketAddr>,
     /// Reviews the samples of this folder once, over HTTPS, and shows what was decided
     #[arg(long, value_name = "FOLDER", requires = "policies")]
     samples: Option<PathBuf>,
@@ -77,6 +78,13 @@ enum LogFormat {
     Json,
 }
 
+impl ServeArgs {
+    fn listen(&self) -> SocketAddr {
+        let ip = if self.policies.is_empty() { Ipv4Addr::UNSPECIFIED } else { Ipv4Addr::LOCALHOST };
+        self.listen.unwrap_or(SocketAddr::from((ip, PORT)))
+    }
+}
+
 /// Runs the command, until SIGTERM or SIGINT.
 pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let format = match args.log_format {
@@ -91,7 +99,7 @@ pub fn run(args: &ServeArgs) -> Result<Exit, Failure> {
 }
 
 async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
-    let names = ["localhost".to_owned(), args.listen.ip().to_string()];
+    let names = ["localhost".to_owned(), args.listen().ip().to_string()];
     let made = certificates::make(&names, now()).map_err(Failure::new)?;
     if let Some(path) = &args.authority_out {
         write(path, &made.authority_pem)?;
@@ -101,7 +109,7 @@ async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
     let metrics = Arc::new(Metrics::new());
     let publisher = Publisher::new(args.version, metrics.clone(), snapshot_sender);
     let followed = tokio::spawn(follow(args.policies.clone(), publisher));
-    let listener = bind(args.listen).await?;
+    let listener = bind(args.listen()).await?;
     let address = listener.local_addr()?;
     let reviewer = Arc::new(Reviewer::new(NoCluster, metrics.clone(), ledger(args)?));
     let kept = reviewer.clone();

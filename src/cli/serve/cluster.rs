@@ -1,11 +1,31 @@
-//! Serving the policies of a cluster.
+//! Serving the policies of a cluster: watches, the certificate in a Secret, status and registration, each a task of its
+//! own, wired by channels.
 
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::sleep;
 
-use crate::cli::serve::ServeArgs;
+use crate::admission::Source;
+use crate::cel::Version;
+use crate::cli::serve::{Place, ServeArgs, bind, ledger};
 use crate::cli::{Exit, Failure};
+use crate::controller::certificates::authority::Material;
+use crate::controller::registration::Endpoint;
+use crate::controller::{Channels, ClusterSource, Options, connect, install_crds, now, start};
+use crate::server::review::Reviewer;
+use crate::server::{Certificate, Handler};
+use crate::telemetry::Metrics;
+
+/// How long to go on answering after being told to stop: until Services have heard of it.
+const LINGER: Duration = Duration::from_secs(5);
+
+/// How often to look whether everything is ready. It is a matter of milliseconds, once.
+const READY_INTERVAL: Duration = Duration::from_millis(5);
 
 /// How the cluster is reached, and how it reaches the webhook.
 #[derive(Debug, Args)]
@@ -14,9 +34,121 @@ pub struct ClusterArgs {
     /// The kubeconfig of the cluster; in a Pod, the cluster it runs in
     #[arg(long, value_name = "FILE", conflicts_with = "policies")]
     kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig
+    #[arg(long, conflicts_with = "policies")]
+    context: Option<String>,
+    /// Our own namespace, with the Secret of the certificate; no policy sees what is in it
+    #[arg(long, default_value = "portcullis-system", env = "POD_NAMESPACE")]
+    namespace: String,
+    /// The Secret that keeps the certificate and its authority
+    #[arg(long, default_value = "portcullis-tls")]
+    certificate_secret: String,
+    /// The Service by which the API server reaches us
+    #[arg(long, default_value = "portcullis")]
+    service: String,
+    /// The port of the Service
+    #[arg(long, default_value_t = 443)]
+    service_port: u16,
+    /// The URL by which the API server reaches us, instead of a Service: `https://host:port`
+    #[arg(long, value_name = "URL")]
+    webhook_url: Option<String>,
+    /// How long the API server waits for an answer
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u8).range(1..=30))]
+    webhook_timeout_seconds: u8,
+    /// A namespace that no policy sees, beside our own; may be repeated
+    #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
+    exclude_namespace: Vec<String>,
+    /// Applies the CustomResourceDefinitions first
+    #[arg(long)]
+    install_crds: bool,
+}
+
+impl ClusterArgs {
+    fn endpoint(&self) -> Endpoint {
+        match &self.webhook_url {
+            Some(url) => Endpoint::Url(url.clone()),
+            None => Endpoint::Service {
+                namespace: self.namespace.clone(),
+                name: self.service.clone(),
+                port: self.service_port,
+            },
+        }
+    }
+
+    fn controller(&self, version: Version) -> Options {
+        let mut options = Options::new(version, self.endpoint(), &self.namespace);
+        options.certificates.secret.clone_from(&self.certificate_secret);
+        if let Some(registration) = &mut options.registration {
+            registration.timeout_seconds = self.webhook_timeout_seconds;
+            registration.excluded_namespaces.clone_from(&self.exclude_namespace);
+            registration.excluded_namespaces.push(self.namespace.clone());
+            registration.excluded_namespaces.sort();
+            registration.excluded_namespaces.dedup();
+        }
+        options
+    }
 }
 
 /// Serves until told to stop.
-pub async fn run(_args: &ServeArgs) -> Result<Exit, Failure> {
-    Err(Failure::new("name policies with --policies"))
+pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
+    let options = &args.cluster;
+    let client =
+        connect(options.kubeconfig.clone(), options.context.clone()).await.map_err(Failure::new)?;
+    if options.install_crds {
+        install_crds(&client).await.map_err(Failure::new)?;
+    }
+    let listener = bind(args.listen()).await?;
+    let metrics = Arc::new(Metrics::new());
+    let source = ClusterSource::new(client.clone());
+    let reviewer = Arc::new(Reviewer::new(source, metrics.clone(), ledger(args)?));
+    let (snapshot_sender, snapshots) = watch::channel(None);
+    let (material_sender, material) = watch::channel(None);
+    let (certificate_sender, certificates) = watch::channel(None);
+    let (ready_sender, ready) = watch::channel(false);
+    let channels = Channels { snapshots: snapshot_sender, certificates: material_sender, ready };
+    let running = start(client, options.controller(args.version), metrics.clone(), now, channels);
+    let mut tasks = JoinSet::new();
+    let kept = reviewer.clone();
+    tasks.spawn(async move { kept.follow(snapshots).await });
+    tasks.spawn(serve_material(material, certificate_sender));
+    tasks.spawn(tell_ready(reviewer.clone(), certificates.clone(), ready_sender));
+    let place = Place { listener, certificates, reviewer, metrics, linger: LINGER };
+    let ended = place.serve().await;
+    // The tasks end when they are dropped; what is registered stays.
+    drop((running, tasks));
+    ended
+}
+
+/// Makes certificates that can be served of the PEM that the Secret has.
+async fn serve_material(
+    mut material: watch::Receiver<Option<Arc<Material>>>,
+    certificates: watch::Sender<Option<Certificate>>,
+) {
+    loop {
+        let current = material.borrow_and_update().clone();
+        if let Some(current) = current {
+            match Certificate::from_pem(&current.chain_pem, &current.key_pem) {
+                Ok(certificate) => {
+                    certificates.send_replace(Some(certificate));
+                }
+                Err(error) => tracing::error!(%error, "the certificate that is served stays"),
+            }
+        }
+        if material.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Says when requests can be answered: there are policies and a certificate.
+async fn tell_ready<S: Source>(
+    reviewer: Arc<Reviewer<S>>,
+    certificates: watch::Receiver<Option<Certificate>>,
+    ready: watch::Sender<bool>,
+) {
+    while reviewer.unready().is_some() || certificates.borrow().is_none() {
+        sleep(READY_INTERVAL).await;
+    }
+    ready.send_replace(true);
+    ready.closed().await;
 }

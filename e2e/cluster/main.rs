@@ -63,6 +63,8 @@ impl World {
         kubectl
             .run(&["wait", "--for=condition=Established", "--timeout=30s", "-f", &tree("crds")])
             .assert_accepted();
+        // Where its certificate and the params of the starter set live.
+        kubectl.run(&["create", "namespace", "portcullis-system"]);
         let server = Mutex::new(Server::new());
         Self { run, kubectl, server, _control_plane: control_plane }
     }

@@ -3,15 +3,9 @@
 
 use crate::{PEACE, Space, WORLD, pod, starter_manifests};
 
-/// The policies' params live where Portcullis does.
-fn make_own_namespace() {
-    WORLD.kubectl.run(&["create", "namespace", "portcullis-system"]);
-}
-
 #[test]
 fn accepts_the_starter_sets_manifests_even_without_a_server() {
     let _peace = PEACE.read();
-    make_own_namespace();
     for manifest in starter_manifests() {
         let said = WORLD.kubectl.try_apply(&std::fs::read_to_string(&manifest).unwrap());
         assert!(said.success, "{}: {}", manifest.display(), said.stderr);
@@ -23,7 +17,6 @@ fn accepts_the_starter_sets_manifests_even_without_a_server() {
 fn rejects_warns_and_mutates_by_the_starter_set() {
     let _peace = PEACE.write();
     let space = Space::open("starter-set");
-    make_own_namespace();
     for policy in starter_manifests() {
         space.apply(&std::fs::read_to_string(policy).unwrap());
     }

@@ -30,8 +30,8 @@ pub(crate) enum FaultKind<'a> {
     CostExceeded,
     /// The arena is full. Nothing absorbs it.
     MemoryExceeded,
-    /// An answer is missing. It is absorbed where an error would be, because there the answer does
-    /// not matter.
+    /// An answer is missing. Nothing absorbs it: how the evaluation goes on, and what it costs,
+    /// depends on the answer.
     Need(&'a Check),
     /// A variable of the policy has no value.
     Variable {
@@ -77,7 +77,11 @@ impl<'a> Fault<'a> {
 
     /// Whether the evaluation ends here, whatever surrounds the expression that failed.
     pub fn is_final(&self) -> bool {
-        matches!(self.kind, FaultKind::CostExceeded | FaultKind::MemoryExceeded)
+        match self.kind {
+            FaultKind::CostExceeded | FaultKind::MemoryExceeded | FaultKind::Need(_) => true,
+            FaultKind::Variable { cause, .. } => cause.need().is_some(),
+            _ => false,
+        }
     }
 
     /// The answer that was missing, if that is what is wrong.

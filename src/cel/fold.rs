@@ -248,7 +248,9 @@ impl<'a> Machine<'a, '_> {
         let Value::List(keys) = self.collect_list(fold, Value::List(list))? else {
             return Err(self.fault(FaultKind::NoSuchOverload));
         };
-        self.charge(library::self_compare(Some(Value::List(keys))))?;
+        // Comparing costs only where it was known beforehand what is compared.
+        let cost = if fold.ordered { library::self_compare(Some(Value::List(keys))) } else { 1 };
+        self.charge(cost)?;
         library::sort_by_keys(list, keys, arena)
     }
 }

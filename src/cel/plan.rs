@@ -130,6 +130,8 @@ pub(crate) struct FoldStep {
     pub slot: u16,
     pub two: bool,
     pub filter: Option<Step>,
+    /// Whether the body is of a type that has an order.
+    pub ordered: bool,
     pub body: Step,
     pub span: Span,
 }

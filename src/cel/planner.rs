@@ -279,7 +279,10 @@ impl Planner<'_> {
         let body = self.step(&fold.body)?;
         self.opened.truncate(slot as usize);
         let span = expr.span;
-        Ok(Step::Fold(Box::new(FoldStep { kind: fold.kind, range, slot, two, filter, body, span })))
+        let ordered = self.checked.ty(&fold.body).is_ordered();
+        let kind = fold.kind;
+        let step = FoldStep { kind, range, slot, two, filter, ordered, body, span };
+        Ok(Step::Fold(Box::new(step)))
     }
 }
 

@@ -152,11 +152,14 @@ impl Timestamp {
             let minutes = if hours < 0 { hours * 60 - minutes } else { hours * 60 + minutes };
             return (minutes.abs() < 24 * 60 * 10).then(|| self.at_offset(minutes * 60));
         }
-        if zone.is_empty() {
+        // Go's `Local` is the zone of the server, which the API server runs in UTC.
+        if zone.is_empty() || zone == "Local" {
             return Some(self.utc());
         }
         let zone = TimeZone::get(zone).ok()?;
-        let instant = jiff::Timestamp::from_second(self.seconds).ok()?;
+        // The last day is beyond what the database of zones knows, which says the same of the day before.
+        let second = self.seconds.min(jiff::Timestamp::MAX.as_second());
+        let instant = jiff::Timestamp::from_second(second).ok()?;
         Some(self.at_offset(i64::from(zone.to_offset(instant).seconds())))
     }
 

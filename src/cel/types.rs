@@ -125,6 +125,21 @@ impl Type {
         }
     }
 
+    /// Whether its values have an order.
+    pub(crate) fn is_ordered(&self) -> bool {
+        matches!(
+            self,
+            Type::Bool
+                | Type::Int
+                | Type::Uint
+                | Type::Double
+                | Type::String
+                | Type::Bytes
+                | Type::Timestamp
+                | Type::Duration
+        )
+    }
+
     /// Whether the checker lets anything be done with it.
     pub(crate) fn is_dyn_or_error(&self) -> bool {
         matches!(self, Type::Dyn | Type::Error)

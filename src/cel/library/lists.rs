@@ -246,17 +246,32 @@ fn made<'a>(context: Context<'a>, items: impl IntoIterator<Item = Value<'a>>) ->
     Ok(Value::List(List::values(items)))
 }
 
-fn is_sorted<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
+/// A list whose first element is of a type that has an order. Kubernetes looks at no other, and
+/// elements that cannot be compared leave things as they are.
+fn comparable_list_of<'a>(
+    context: Context<'a>,
+    args: &[Value<'a>],
+) -> Result<List<'a>, &'a Fault<'a>> {
     let list = list_of(context, args)?;
-    for (one, two) in list.iter().zip(list.iter().skip(1)) {
-        match compare(one, two) {
-            Some(Ordering::Greater) => return Ok(Value::Bool(false)),
-            Some(_) => {}
-            None if matches!((one, two), (Value::Double(_), Value::Double(_))) => {}
-            None => return Err(Fault::no_overload(context.arena)),
-        }
+    match list.get(0) {
+        Some(
+            Value::Null
+            | Value::List(_)
+            | Value::Map(_)
+            | Value::Type(_)
+            | Value::Optional(_)
+            | Value::Struct(_)
+            | Value::Opaque(_),
+        ) => Err(Fault::no_overload(context.arena)),
+        _ => Ok(list),
     }
-    Ok(Value::Bool(true))
+}
+
+fn is_sorted<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
+    let list = comparable_list_of(context, args)?;
+    let mut pairs = list.iter().zip(list.iter().skip(1));
+    let sorted = pairs.all(|(one, two)| compare(one, two) != Some(Ordering::Greater));
+    Ok(Value::Bool(sorted))
 }
 
 fn sum<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
@@ -299,14 +314,11 @@ fn extreme<'a>(
     empty: &'static str,
     replace: Ordering,
 ) -> Outcome<'a> {
-    let mut elements = list_of(context, args)?.iter();
+    let mut elements = comparable_list_of(context, args)?.iter();
     let mut best = elements.next().ok_or_else(|| Fault::message(context.arena, empty))?;
     for element in elements {
-        match compare(best, element) {
-            Some(order) if order == replace => best = element,
-            Some(_) => {}
-            None if matches!((best, element), (Value::Double(_), Value::Double(_))) => {}
-            None => return Err(Fault::no_overload(context.arena)),
+        if compare(best, element) == Some(replace) {
+            best = element;
         }
     }
     Ok(best)

@@ -352,7 +352,7 @@ fn add<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
         (Value::List(a), Value::List(b)) => Ok(Value::List(a.join(b, arena))),
         (Value::Duration(a), Value::Duration(b)) => {
             let sum = a.0.checked_add(b.0).map(|sum| Value::Duration(Duration(sum)));
-            or_fault(context, sum, DURATION_OVERFLOW)
+            or_fault(context, sum, INT_OVERFLOW)
         }
         (Value::Timestamp(instant), Value::Duration(length))
         | (Value::Duration(length), Value::Timestamp(instant)) => {
@@ -374,7 +374,7 @@ fn subtract<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
         (Value::Double(a), Value::Double(b)) => Ok(Value::Double(a - b)),
         (Value::Duration(a), Value::Duration(b)) => {
             let difference = a.0.checked_sub(b.0).map(|nanos| Value::Duration(Duration(nanos)));
-            or_fault(context, difference, DURATION_OVERFLOW)
+            or_fault(context, difference, INT_OVERFLOW)
         }
         (Value::Timestamp(a), Value::Timestamp(b)) => {
             or_fault(context, a.since(b).map(Value::Duration), DURATION_OVERFLOW)
@@ -437,7 +437,7 @@ fn negate<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
         [Value::Double(a)] => Ok(Value::Double(-a)),
         [Value::Duration(a)] => {
             let negative = a.0.checked_neg().map(|nanos| Value::Duration(Duration(nanos)));
-            or_fault(context, negative, DURATION_OVERFLOW)
+            or_fault(context, negative, INT_OVERFLOW)
         }
         _ => Err(Fault::no_overload(context.arena)),
     }

@@ -114,7 +114,7 @@ fn between(text: &str, start: usize, end: usize) -> &str {
     text.get(start..end).unwrap_or("")
 }
 
-fn out_of_range<'a>(context: Context<'a>, place: i64) -> &'a Fault<'a> {
+fn out_of_range(context: Context<'_>, place: i64) -> &Fault<'_> {
     Fault::text(context.arena, format_args!("index out of range: {place}"))
 }
 
@@ -138,7 +138,7 @@ fn join<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
     let mut text = arena.writer();
     for (index, element) in list.iter().enumerate() {
         let Value::String(element) = element else {
-            return Err(Fault::text(arena, format_args!("join: invalid input: {element}")));
+            return Err(Fault::no_overload(arena));
         };
         let separator = if index > 0 { separator } else { "" };
         let written = text.push(separator).and_then(|()| text.push(element));
@@ -295,14 +295,14 @@ pub(super) fn last_index_of<'a>(
     to: Option<i64>,
 ) -> Outcome<'a> {
     let size = text.chars().count() as i64;
-    let to = to.unwrap_or(size);
+    let (to, given) = (to.unwrap_or(size), to.is_some());
     if to < 0 {
         return Err(out_of_range(context, to));
     }
     if part.is_empty() {
         return Ok(Value::Int(to.min(size)));
     }
-    if to > size {
+    if to > size || (to == size && given) {
         return Ok(Value::Int(-1));
     }
     let end = offset(text, to).map_or(text.len(), |at| (at + part.len()).min(text.len()));

@@ -1,6 +1,12 @@
 //! Runs the cel-spec conformance data, when it is there, and compares with what Kubernetes answers to
 //! the same expressions: stage, type, value and cost. Prints a line for each file.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking, and the data is known"
+)]
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -120,8 +126,8 @@ fn read(path: &Path) -> Json {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-fn compare(test: &Json, expected: &Json) -> Result<(), String> {
-    let source = test["expr"].as_str().unwrap_or("");
+/// The declarations of a test.
+fn declared(test: &Json) -> Env {
     let mut env = Env::kubernetes(Version::LATEST);
     for declared in test["type_env"].as_array().into_iter().flatten() {
         if let (Some(name), Some(ty)) =
@@ -130,6 +136,12 @@ fn compare(test: &Json, expected: &Json) -> Result<(), String> {
             env = env.declare(name, declared_type(&Json::Object(ty.clone())));
         }
     }
+    env
+}
+
+fn compare(test: &Json, expected: &Json) -> Result<(), String> {
+    let source = test["expr"].as_str().unwrap_or("");
+    let env = declared(test);
     let stage = expected["stage"].as_str().unwrap_or("");
     let program = match (env.compile(source, &[]), stage) {
         (Err(error), "parse" | "check") if error.stage() == Stage::Compile => return Ok(()),
@@ -160,7 +172,7 @@ fn compare(test: &Json, expected: &Json) -> Result<(), String> {
     let documents: Vec<_> =
         bindings.iter().map(|binding| plain(binding).unwrap_or(Json::Null)).collect();
     let documents: Vec<_> = documents.iter().map(portcullis::json::Document::from_value).collect();
-    let octets: Vec<Vec<u8>> = bindings.iter().map(|binding| octets(binding)).collect();
+    let octets: Vec<Vec<u8>> = bindings.iter().map(octets).collect();
     let roots: Vec<Value<'_>> = documents
         .iter()
         .zip(&bindings)

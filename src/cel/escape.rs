@@ -130,8 +130,8 @@ mod tests {
         for (literal, expect) in [
             (r#""a\nb""#, Ok("a\nb")),
             (r"'\x41\101\u00e9\U0001F600'", Ok("AA\u{e9}\u{1F600}")),
-            (r#"r'a\nb'"#, Ok(r"a\nb")),
-            (r#"'''it's'''"#, Ok("it's")),
+            (r"r'a\nb'", Ok(r"a\nb")),
+            (r"'''it's'''", Ok("it's")),
             (r"'\ud800'", Err(INVALID_UNICODE)),
             (r"'\q'", Err(INVALID)),
             (r"'\x4'", Err(INVALID)),

@@ -306,7 +306,7 @@ mod tests {
             ),
             ("x // tail\n+1", "Ident:x Plus:+ Int:1 End:"),
             (r#"r"\" b'x' br"""a"b""""#, r#"String:r"\" Bytes:b'x' Bytes:br"""a"b""" End:"#),
-            (r#"'it\'s'"#, r#"String:'it\'s' End:"#),
+            (r"'it\'s'", r"String:'it\'s' End:"),
             ("a in `b c`", "Ident:a In:in QuotedIdent:`b c` End:"),
             ("'''a\nb'''", "String:'''a\nb''' End:"),
             ("a = b", "Syntax error: token recognition error at: '='"),

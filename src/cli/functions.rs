@@ -71,18 +71,18 @@ fn page() -> String {
     for library in LIBRARIES {
         let _ = writeln!(page, "\n## {}", library.name);
         for function in library.functions {
-            let _ = write!(page, "\n### `{}`\n\n{}\n\n", function.name, function.about);
+            let _ = writeln!(page, "\n### `{}`\n\n{}\n", function.name, function.about);
             for overload in function.overloads {
                 let since = match overload.since {
                     Version::BASE => String::new(),
                     since => format!(", since {since}"),
                 };
-                let _ = write!(page, "- `{}`{since}\n", overload.signature);
+                let _ = writeln!(page, "- `{}`{since}", overload.signature);
             }
             if !function.examples.is_empty() {
                 page.push_str("\n```\n");
                 for (source, value) in function.examples {
-                    let _ = write!(page, "{source}  =>  {value}\n");
+                    let _ = writeln!(page, "{source}  =>  {value}");
                 }
                 page.push_str("```\n");
             }

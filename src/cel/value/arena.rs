@@ -68,12 +68,6 @@ impl Arena {
         Ok(self.bump.alloc_slice_copy(octets))
     }
 
-    /// Keeps a slice.
-    pub(crate) fn slice<T: Copy>(&self, items: &[T]) -> Result<&[T], Exhausted> {
-        self.room_for(size_of_val(items))?;
-        Ok(self.bump.alloc_slice_copy(items))
-    }
-
     /// Keeps as many values as the iterator has.
     pub(crate) fn collect<T>(&self, items: impl IntoIterator<Item = T>) -> Result<&[T], Exhausted> {
         let items = items.into_iter();

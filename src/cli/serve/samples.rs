@@ -93,8 +93,8 @@ fn patched(body: &str, mutation: &Json) -> Result<String, String> {
     let mut review: Json = serde_json::from_str(body).map_err(|error| error.to_string())?;
     let patch: crate::json::patch::Patch =
         serde_json::from_value(operations).map_err(|error| error.to_string())?;
-    crate::json::patch::apply(&mut review["request"]["object"], &patch)
-        .map_err(|error| error.to_string())?;
+    let object = review.pointer_mut("/request/object").ok_or("the sample has no object")?;
+    crate::json::patch::apply(object, &patch).map_err(|error| error.to_string())?;
     Ok(review.to_string())
 }
 

@@ -116,11 +116,8 @@ fn agrees_with_kubernetes_on_the_conformance_data() {
     }
     println!("total: {agreed} agreed, {differing} differing, {left_out} left out");
     assert!(agreed > 0);
-    assert!(differing <= KNOWN_DIFFERENCES, "{differing} differ, {KNOWN_DIFFERENCES} are known");
+    assert_eq!(differing, 0);
 }
-
-/// How many still differ; each is in `docs/differences.md`. It only ever goes down.
-const KNOWN_DIFFERENCES: usize = 72;
 
 fn read(path: &Path) -> Json {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()

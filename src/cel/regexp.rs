@@ -5,7 +5,9 @@ mod class;
 mod groups;
 mod parser;
 
+use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use regex::{Regex, RegexBuilder};
 
@@ -14,12 +16,23 @@ use crate::cel::regexp::parser::translate;
 /// How large a compiled pattern of a policy may get: far above what one needs, and far below what
 /// would hurt.
 const COMPILED_BYTES_MAX: usize = 10 << 20;
-/// How large a pattern may get that an evaluation computed: it compiles one as often as it asks for
-/// it, at the price of going through a text.
-const COMPUTED_BYTES_MAX: usize = 4 << 20;
+/// How large a pattern may get that an evaluation computed.
+const COMPUTED_BYTES_MAX: usize = 1 << 20;
+/// Up to which size such a pattern counts as a small one: it compiles in microseconds.
+const SMALL_BYTES_MAX: usize = 64 << 10;
+/// How many patterns the evaluations of one request may compute. Kubernetes charges no more for compiling
+/// one than for going through a text, so that the cost limits allow for hundreds of thousands.
+const COMPUTED_MAX: u32 = 20_000;
+/// How many of them may be larger than a small one.
+const LARGE_MAX: u32 = 200;
+/// How many of them are kept, in case they are computed again.
+const KEPT_MAX: usize = 16;
 /// How deep the groups and repetitions of a translated pattern nest at most: twice what the parser lets
 /// through, because a repetition puts a group around what it repeats.
 const NEST_MAX: u32 = 2 * parser::DEPTH_MAX + 16;
+
+/// What is said of a pattern that would get too large.
+const TOO_LARGE: &str = "expression too large";
 
 /// A compiled pattern.
 pub(crate) struct Pattern {
@@ -48,18 +61,13 @@ impl Pattern {
         Pattern::within(text, COMPILED_BYTES_MAX)
     }
 
-    /// Compiles a pattern that an evaluation computed.
-    pub fn compute(text: &str) -> Result<Pattern, PatternError<'_>> {
-        Pattern::within(text, COMPUTED_BYTES_MAX)
-    }
-
     fn within(text: &str, bytes_max: usize) -> Result<Pattern, PatternError<'_>> {
         let translated = translate(text)?;
         let regex = RegexBuilder::new(&translated)
             .size_limit(bytes_max)
             .nest_limit(NEST_MAX)
             .build()
-            .map_err(|_| PatternError { what: "expression too large", part: text })?;
+            .map_err(|_| PatternError { what: TOO_LARGE, part: text })?;
         Ok(Pattern { regex, size: text.chars().count() as u64 })
     }
 
@@ -79,6 +87,39 @@ impl Pattern {
     /// Every part that matches, none of them overlapping.
     pub fn find_all<'t>(&self, text: &'t str) -> impl Iterator<Item = &'t str> {
         self.regex.find_iter(text).map(|found| found.as_str())
+    }
+}
+
+/// The patterns that the evaluations of one request computed.
+#[derive(Default)]
+pub(crate) struct Computed {
+    kept: HashMap<Box<str>, Arc<Pattern>>,
+    compiled: u32,
+    large: u32,
+}
+
+impl Computed {
+    /// Compiles a pattern, unless it is known.
+    pub fn pattern<'t>(&mut self, text: &'t str) -> Result<Arc<Pattern>, PatternError<'t>> {
+        if let Some(known) = self.kept.get(text) {
+            return Ok(Arc::clone(known));
+        }
+        self.compiled += 1;
+        if self.compiled > COMPUTED_MAX {
+            return Err(PatternError { what: "too many patterns", part: text });
+        }
+        let pattern = Arc::new(match Pattern::within(text, SMALL_BYTES_MAX) {
+            Err(error) if error.what == TOO_LARGE && self.large < LARGE_MAX => {
+                self.large += 1;
+                Pattern::within(text, COMPUTED_BYTES_MAX)?
+            }
+            small => small?,
+        });
+        if self.kept.len() == KEPT_MAX {
+            self.kept.clear();
+        }
+        self.kept.insert(text.into(), Arc::clone(&pattern));
+        Ok(pattern)
     }
 }
 

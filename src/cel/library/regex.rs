@@ -40,7 +40,9 @@ fn with_pattern<'a, T>(
     if let Some(pattern) = context.pattern {
         return Ok(search(pattern));
     }
-    let pattern = Pattern::compute(text)
+    let pattern = context
+        .arena
+        .pattern(text)
         .map_err(|error| Fault::text(context.arena, format_args!("Illegal regex: {error}")))?;
     Ok(search(&pattern))
 }

@@ -5,7 +5,6 @@ use std::fmt::Write;
 use crate::cel::cost::{self, Charge};
 use crate::cel::fault::{Fault, Outcome};
 use crate::cel::library::{Function, overload};
-use crate::cel::regexp::Pattern;
 use crate::cel::time::{Duration, Timestamp};
 use crate::cel::value::{Context, Opaque, Value, char_count};
 
@@ -233,7 +232,7 @@ fn matches<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
     let [Value::String(text), Value::String(pattern)] = args else {
         return Err(Fault::no_overload(context.arena));
     };
-    match Pattern::compute(pattern) {
+    match context.arena.pattern(pattern) {
         Ok(pattern) => Ok(Value::Bool(pattern.is_match(text))),
         Err(error) => Err(Fault::text(context.arena, error)),
     }

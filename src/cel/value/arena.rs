@@ -1,11 +1,13 @@
 //! The memory of one request: what evaluation makes lies here until the request is answered.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fmt;
+use std::sync::Arc;
 
 use bumpalo::Bump;
 
 use crate::cel::answers::Check;
+use crate::cel::regexp::{Computed, Pattern, PatternError};
 use crate::cel::value::Value;
 
 /// How much the expressions of one request may make. The cost limits keep honest expressions far
@@ -16,6 +18,8 @@ pub const ARENA_BYTES_MAX: usize = 64 << 20;
 #[derive(Default)]
 pub struct Arena {
     bump: Bump,
+    /// The patterns that were computed.
+    patterns: RefCell<Computed>,
     /// The questions that had no answer.
     unanswered: OnceCell<Box<Unanswered>>,
 }
@@ -38,6 +42,7 @@ impl Arena {
     /// Forgets everything in it and keeps the memory for the next request.
     pub fn reset(&mut self) {
         self.bump.reset();
+        self.patterns.take();
         self.unanswered.take();
     }
 
@@ -77,6 +82,11 @@ impl Arena {
             self.room_for(0)?;
         }
         Ok(kept.into_bump_slice())
+    }
+
+    /// A pattern that was computed.
+    pub(crate) fn pattern<'t>(&self, text: &'t str) -> Result<Arc<Pattern>, PatternError<'t>> {
+        self.patterns.borrow_mut().pattern(text)
     }
 
     /// Keeps a question for the authorizer. There are few: each costs a third of what an expression

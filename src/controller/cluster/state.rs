@@ -343,3 +343,94 @@ impl Object {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::controller::cluster::state::{
+        Change, Content, Effect, KindKey, Object, ObjectKey, State, Watched,
+    };
+    use crate::policy::definitions::ParamScope;
+    use crate::policy::manifest;
+    use crate::policy::matching::Equivalents;
+
+    fn policy(name: &str, generation: i64, readable: bool) -> Box<Object> {
+        let value = json!({
+            "apiVersion": "portcullis.dev/v1alpha1",
+            "kind": "ValidatingPolicy",
+            "metadata": {"name": name, "generation": generation},
+            "spec": {
+                "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+                "matchConstraints": {"resourceRules": []},
+            },
+        });
+        let content = Content::Manifest(Box::new(manifest::from_value(value).unwrap()));
+        Box::new(Object {
+            key: ObjectKey { namespace: String::new(), name: name.into() },
+            uid: name.into(),
+            generation: Some(generation),
+            resource_version: format!("{name}{generation}{readable}"),
+            content: readable.then_some(content),
+            problem: (!readable).then(|| "no".into()),
+            status: None,
+        })
+    }
+
+    #[test]
+    fn nothing_is_compiled_for_nothing_and_nothing_readable_is_lost() {
+        let mut state = State::default();
+        let policies = Watched::Validating;
+        let seen = |name, generation, readable| {
+            Change::Seen(Watched::Validating, policy(name, generation, readable))
+        };
+        state.apply(Change::Equivalents(Equivalents::default()));
+        for watched in Watched::BASE {
+            assert!(!state.is_listed());
+            state.apply(Change::Restarted(watched.clone()));
+            state.apply(Change::Complete(watched));
+        }
+        assert!(state.is_listed());
+        let mut check = |change: Change, compile: bool, count: usize| {
+            assert_eq!(state.apply(change).compile, compile);
+            assert_eq!(state.definitions().validating.len(), count);
+        };
+        check(seen("a", 1, true), true, 1);
+        check(seen("a", 1, true), false, 1);
+        check(seen("a", 2, false), true, 1);
+        check(seen("b", 1, true), true, 2);
+        // A list that is read again counts when it is complete.
+        check(Change::Restarted(policies.clone()), false, 2);
+        check(seen("b", 1, true), false, 2);
+        check(Change::Complete(policies.clone()), true, 1);
+        let gone = || {
+            let key = ObjectKey { namespace: String::new(), name: "b".into() };
+            Change::Gone(Watched::Validating, key)
+        };
+        check(gone(), true, 0);
+        check(gone(), false, 0);
+    }
+
+    #[test]
+    fn a_param_kind_is_unknown_until_its_list_is_complete() {
+        let mut state = State::default();
+        let kind = KindKey { api_version: "v1".into(), kind: "ConfigMap".into() };
+        state.apply(Change::Seen(Watched::Validating, policy("a", 1, true)));
+        let mut check = |change: Option<Change>, scope: ParamScope, knows: bool| {
+            change.map(|change| state.apply(change));
+            assert_eq!(state.definitions().param_kinds[0].scope, scope);
+            assert_eq!(state.knows_params(&kind), knows);
+        };
+        let params = || Watched::Params(kind.clone());
+        check(None, ParamScope::Unknown, false);
+        check(
+            Some(Change::Found(kind.clone(), ParamScope::Namespaced)),
+            ParamScope::Unknown,
+            false,
+        );
+        check(Some(Change::Restarted(params())), ParamScope::Unknown, false);
+        check(Some(Change::Complete(params())), ParamScope::Namespaced, true);
+        check(Some(Change::Missing(kind.clone())), ParamScope::Unknown, true);
+        assert_eq!(state.apply(Change::Missing(kind.clone())), Effect::default());
+    }
+}

@@ -36,8 +36,9 @@ crds: ## write crds/ again from the Rust types
 image: ## build the container image
 	docker build -t $(IMAGE) .
 
-conformance: ## count how much of CEL's and Kubernetes' conformance data passes, file by file
+conformance: ## count how much of CEL's data and of the corpora (CORPORA=DIR) Kubernetes agrees with, file by file
 	$(CARGO) test $(CARGO_FLAGS) --test cel_spec -- --nocapture
+	$(CARGO) test $(CARGO_FLAGS) --test conformance corpora -- --nocapture
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / { printf "  %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

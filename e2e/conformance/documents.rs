@@ -10,6 +10,8 @@ use portcullis::policy::manifest::{Manifest, read};
 use portcullis::policy::snapshot::Snapshot;
 use serde_json::Value as Json;
 
+use crate::Tally;
+
 /// The lines of a corpus's index, if it is there.
 fn index(folder: &Path) -> Vec<Json> {
     let text = fs::read_to_string(folder.join("index.jsonl")).unwrap_or_default();
@@ -17,7 +19,7 @@ fn index(folder: &Path) -> Vec<Json> {
 }
 
 /// Manifests that are read differently.
-pub fn misread(corpora: &Path) -> Vec<(String, String)> {
+pub fn misread(corpora: &Path) -> Tally {
     let folder = corpora.join("manifests");
     let mut wrong = Vec::new();
     let (mut agreed, mut plain) = (0, 0);
@@ -51,7 +53,7 @@ pub fn misread(corpora: &Path) -> Vec<(String, String)> {
         }
     }
     println!("manifests: {agreed} files agree, {plain} objects, {} differ", wrong.len());
-    wrong
+    Tally { agreed, known: 0, wrong }
 }
 
 fn same(one: &Json, other: &Json) -> bool {
@@ -69,7 +71,7 @@ fn value(manifest: &Manifest) -> Option<Json> {
 }
 
 /// Policies that are taken or refused where the API server does the other thing.
-pub fn misjudged(corpora: &Path, name: &str) -> Vec<(String, String)> {
+pub fn misjudged(corpora: &Path, name: &str) -> Tally {
     let folder = corpora.join(name);
     let mut wrong = Vec::new();
     let (mut agreed, mut waiting) = (0, 0);
@@ -93,7 +95,7 @@ pub fn misjudged(corpora: &Path, name: &str) -> Vec<(String, String)> {
         "{name}: {agreed} agree, {} differ, {waiting} wait for what is not built yet",
         wrong.len()
     );
-    wrong
+    Tally { agreed, known: waiting, wrong }
 }
 
 fn problem(file: &str, text: &str) -> Option<String> {

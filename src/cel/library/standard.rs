@@ -292,11 +292,55 @@ fn to_double<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
     converted(context, args, value.map(Value::Double), "double")
 }
 
-/// A double as Go reads it: Rust's grammar, but for what is out of range.
+/// A double as Go reads it: Rust's grammar and hexadecimal digits, with underscores between digits, but
+/// not what is out of range.
 fn parse_double(text: &str) -> Option<f64> {
-    let value: f64 = text.parse().ok()?;
-    let named = text.bytes().any(|c| matches!(c, b'n' | b'N'));
+    let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
+    let hexadecimal = unsigned.strip_prefix("0x").or_else(|| unsigned.strip_prefix("0X"));
+    let value = match hexadecimal {
+        Some(digits) => {
+            let digits = digits.strip_prefix('_').unwrap_or(digits);
+            let value = parse_hexadecimal(&without_underscores(digits, 16)?)?;
+            if text.starts_with('-') { -value } else { value }
+        }
+        None => without_underscores(text, 10)?.parse().ok()?,
+    };
+    let named = hexadecimal.is_none() && text.bytes().any(|c| matches!(c, b'n' | b'N'));
     (value.is_finite() || named).then_some(value)
+}
+
+/// The text without underscores, each of which has to be between two digits.
+fn without_underscores(text: &str, radix: u32) -> Option<String> {
+    let is_digit = |c: char| c.is_digit(radix);
+    let parts: Vec<&str> = text.split('_').collect();
+    let joined = parts.windows(2).all(|pair| {
+        let [one, two] = pair else { return false };
+        one.ends_with(is_digit) && two.starts_with(is_digit)
+    });
+    joined.then(|| parts.concat())
+}
+
+/// `1.8p1`: sixteen times as much a digit, and a power of two, which has to be there.
+fn parse_hexadecimal(text: &str) -> Option<f64> {
+    let (digits, exponent) = text.split_once(['p', 'P'])?;
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let exponent: i32 = exponent.parse().ok()?;
+    let (mut mantissa, mut dropped) = (0_u64, 0_i32);
+    for digit in whole.chars().chain(fraction.chars()) {
+        let digit = u64::from(digit.to_digit(16)?);
+        if mantissa >> 59 == 0 {
+            mantissa = mantissa << 4 | digit;
+        } else {
+            // Only whether anything is left counts for rounding.
+            mantissa |= u64::from(digit != 0);
+            dropped = dropped.saturating_add(4);
+        }
+    }
+    let places = i32::try_from(fraction.len()).ok()?.saturating_mul(4);
+    let power = exponent.saturating_add(dropped).saturating_sub(places).clamp(-3000, 3000);
+    let half = power / 2;
+    let value = mantissa as f64 * 2_f64.powi(half) * 2_f64.powi(power - half);
+    (!digits.trim_start_matches('.').is_empty()).then_some(value)
 }
 
 fn to_int<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {

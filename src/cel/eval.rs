@@ -7,7 +7,7 @@ use crate::cel::cost::{self, Charge, EXPRESSION_COST_MAX};
 use crate::cel::diagnostic::Span;
 use crate::cel::evaluation::Evaluation;
 use crate::cel::fault::{Fault, FaultKind, Outcome};
-use crate::cel::library::{ARGS_MAX, mismatch};
+use crate::cel::library::{ARGS_MAX, mismatch, not_a_list, takes};
 use crate::cel::plan::{Call, Choose, Hop, Matches, Pair, Path, Root, Set, Step, To};
 use crate::cel::value::{Context, Exhausted, Value, equal, equality};
 
@@ -110,9 +110,14 @@ impl<'a, 'e> Machine<'a, 'e> {
     }
 
     fn path(&mut self, path: &'a Path) -> Outcome<'a> {
+        let root = self.root(&path.root);
+        if let Err(stop) = root
+            && stop.is_final()
+        {
+            return root;
+        }
         self.charge(path.base)?;
-        let root =
-            self.root(&path.root).map_err(|fault| fault.at(path.span, self.evaluation.arena()))?;
+        let root = root.map_err(|fault| fault.at(path.span, self.evaluation.arena()))?;
         let mut value = match root {
             Value::Optional(inner) => return self.optional_path(path, inner.copied(), true),
             value => value,
@@ -257,15 +262,17 @@ impl<'a, 'e> Machine<'a, 'e> {
             match self.eval(arg) {
                 Ok(arg) => *value = arg,
                 Err(stop) if stop.is_final() => return Err(stop),
-                // Of two arguments both are evaluated; of more, none after the one that fails, and
-                // then the call is not paid for unless that was the last.
-                Err(stop) if place + 1 < call.args.len() && call.args.len() > 2 => {
-                    return Err(stop);
-                }
+                // After the one that fails none is evaluated where they are taken in order, and then
+                // the call is not paid for unless that was the last.
+                Err(stop) if call.in_order && place + 1 < call.args.len() => return Err(stop),
                 Err(error) => fault = fault.or(Some(error)),
             }
         }
         let args = values.get(..call.args.len()).unwrap_or(&values);
+        let arena = self.evaluation.arena();
+        if call.compares && (fault.is_some() || !matches!(args, [Value::List(_), ..])) {
+            return Err(not_a_list(args.first().filter(|_| fault.is_none()).copied(), arena));
+        }
         match call.charge {
             Charge::One => self.charge(1)?,
             Charge::Fixed(cost) => self.charge(cost)?,
@@ -274,6 +281,9 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
         let outcome = match fault {
             Some(fault) => Err(fault),
+            None if !call.guard.is_none_or(|types| takes(types, args)) => {
+                Err(Fault::no_overload(arena))
+            }
             None => {
                 let pattern = call.pattern.as_deref();
                 let context = Context { pattern, ..self.evaluation.context() };
@@ -286,11 +296,11 @@ impl<'a, 'e> Machine<'a, 'e> {
         outcome.map_err(|fault| {
             let fault = match fault.kind {
                 FaultKind::NoSuchOverload if fault.span.is_none() => {
-                    mismatch(call.function.name, args, self.evaluation.arena())
+                    mismatch(call.function.name, args, arena)
                 }
                 _ => fault,
             };
-            fault.at(call.span, self.evaluation.arena())
+            fault.at(call.span, arena)
         })
     }
 

@@ -30,6 +30,8 @@ pub(crate) enum FaultKind<'a> {
     CostExceeded,
     /// The arena is full. Nothing absorbs it.
     MemoryExceeded,
+    /// What makes cel-go give up. Nothing absorbs it.
+    Internal(&'a str),
     /// An answer is missing. Nothing absorbs it: how the evaluation goes on, and what it costs,
     /// depends on the answer.
     Need(&'a Check),
@@ -78,7 +80,10 @@ impl<'a> Fault<'a> {
     /// Whether the evaluation ends here, whatever surrounds the expression that failed.
     pub fn is_final(&self) -> bool {
         match self.kind {
-            FaultKind::CostExceeded | FaultKind::MemoryExceeded | FaultKind::Need(_) => true,
+            FaultKind::CostExceeded
+            | FaultKind::MemoryExceeded
+            | FaultKind::Internal(_)
+            | FaultKind::Need(_) => true,
             FaultKind::Variable { cause, .. } => cause.need().is_some(),
             _ => false,
         }
@@ -113,6 +118,7 @@ impl fmt::Display for Fault<'_> {
             FaultKind::CostExceeded => {
                 f.write_str("operation cancelled: actual cost limit exceeded")
             }
+            FaultKind::Internal(what) => write!(f, "internal error: {what}"),
             FaultKind::MemoryExceeded => f.write_str("operation cancelled: memory limit exceeded"),
             FaultKind::Need(check) => write!(f, "authorization of `{check}` is not known"),
             FaultKind::Variable { name, cause } => {

@@ -6,8 +6,11 @@ use crate::cel::cost;
 use crate::cel::eval::Machine;
 use crate::cel::fault::{Fault, FaultKind, Outcome};
 use crate::cel::library;
-use crate::cel::plan::FoldStep;
-use crate::cel::value::{Exhausted, List, Map, Value};
+use crate::cel::plan::{FoldStep, Step};
+use crate::cel::value::{Exhausted, List, Map, Value, equal};
+
+/// How many entries are compared with one another to name the key that was made twice.
+const NAMED_MAX: usize = 1_000;
 
 /// A step of a fold that has no value, or the end of the evaluation.
 type Stop<'a> = &'a Fault<'a>;
@@ -23,7 +26,7 @@ impl<'a> Machine<'a, '_> {
             range @ (Value::List(_) | Value::Map(_)) => range,
             other => {
                 let arena = self.evaluation.arena();
-                let name = go_name(other);
+                let name = library::go_name(other);
                 let message = format_args!("got '{name}', expected iterable type");
                 return Err(Fault::text(arena, message).at(fold.span, arena));
             }
@@ -104,7 +107,7 @@ impl<'a> Machine<'a, '_> {
     /// What a filter says of the item; `Err` outside is the end of the evaluation.
     fn decide(
         &mut self,
-        filter: Option<&'a crate::cel::plan::Step>,
+        filter: Option<&'a Step>,
         fold: &FoldStep,
     ) -> Result<Result<bool, Stop<'a>>, Stop<'a>> {
         let Some(filter) = filter else { return Ok(Ok(true)) };
@@ -125,6 +128,8 @@ impl<'a> Machine<'a, '_> {
         let full = |exhausted: Exhausted| exhausted.fault(arena);
         let is_filter = fold.kind == FoldKind::Filter;
         let filter = if is_filter { Some(&fold.body) } else { fold.filter.as_ref() };
+        // A list of one constant is a constant, and free.
+        let list = if matches!(fold.body, Step::Constant(_)) { 0 } else { cost::LIST };
         let mut kept = arena.vec(0).map_err(full)?;
         let mut fault: Option<Stop<'a>> = None;
         let mut place = 0;
@@ -151,7 +156,7 @@ impl<'a> Machine<'a, '_> {
             {
                 return Err(stop);
             }
-            self.charge(cost::LIST + 1)?;
+            self.charge(list + 1)?;
             match item {
                 Ok(item) => kept.push(item),
                 Err(error) => fault = fault.or(Some(error)),
@@ -183,43 +188,63 @@ impl<'a> Machine<'a, '_> {
             }
             let entries = fold.kind == FoldKind::TransformMapEntry;
             // `@result`, the key where it is named, and the call.
-            self.charge(if entries { 1 } else { 2 })?;
+            self.charge(1)?;
+            if !entries {
+                // Of three arguments none is evaluated after one that is an error.
+                if fault.is_some() {
+                    continue;
+                }
+                self.charge(1)?;
+            }
             let item = self.eval(&fold.body);
             if let Err(stop) = item
                 && stop.is_final()
             {
                 return Err(stop);
             }
+            self.charge(1)?;
             match item {
-                Err(error) => {
-                    self.charge(1)?;
-                    fault = fault.or(Some(error));
-                }
-                Ok(Value::Map(map)) if entries => {
-                    self.charge(1)?;
-                    kept.extend(map.iter());
-                }
-                Ok(value) => {
-                    self.charge(1)?;
-                    kept.push((self.local(fold.slot), value));
-                }
+                Err(error) => fault = fault.or(Some(error)),
+                Ok(Value::Map(map)) if entries => kept.extend(map.iter()),
+                Ok(value) => kept.push((self.local(fold.slot), value)),
             }
         }
         self.charge(1)?;
-        match fault {
-            Some(fault) => Err(fault),
-            None => Map::entries(kept.into_bump_slice(), arena).map(Value::Map).map_err(full),
+        if let Some(fault) = fault {
+            return Err(fault);
         }
+        let kept = kept.into_bump_slice();
+        let map = Map::entries(kept, arena).map_err(full)?;
+        if map.len() < kept.len() { Err(self.key_exists(kept)) } else { Ok(Value::Map(map)) }
+    }
+
+    /// The fault of making two entries with the same key; it names the key if it is among the first ones.
+    #[cold]
+    fn key_exists(&self, entries: &[(Value<'a>, Value<'a>)]) -> Stop<'a> {
+        let arena = self.evaluation.arena();
+        let seen = entries.iter().take(NAMED_MAX).enumerate();
+        let earlier = |place: usize| entries.iter().take(place);
+        for (place, (key, _)) in seen {
+            if earlier(place).any(|(known, _)| equal(*known, *key)) {
+                return Fault::text(arena, format_args!("insert failed: key {key} already exists"));
+            }
+        }
+        Fault::message(arena, "insert failed: key already exists")
     }
 
     /// `optMap` and `optFlatMap`: `x.hasValue() ? optional.of(..) : optional.none()`, where the body
     /// names `x.value()`, which is evaluated when it is first used.
     fn open(&mut self, fold: &'a FoldStep) -> Outcome<'a> {
         let before = self.cost();
-        let range = self.eval(&fold.range)?;
+        let range = self.eval(&fold.range);
+        if let Err(stop) = range
+            && stop.is_final()
+        {
+            return Err(stop);
+        }
         let paid = self.cost() - before;
         self.charge(1)?;
-        let Value::Optional(inner) = range else {
+        let Value::Optional(inner) = range? else {
             return Err(self.fault(FaultKind::NoSuchOverload));
         };
         let Some(inner) = inner else {
@@ -239,34 +264,34 @@ impl<'a> Machine<'a, '_> {
 
     /// `sortBy`: the keys are mapped as by `map`, and the list is sorted by them.
     fn sort_by(&mut self, fold: &'a FoldStep) -> Outcome<'a> {
-        let arena = self.evaluation.arena();
-        let Value::List(list) = self.eval(&fold.range)? else {
-            return Err(self.fault(FaultKind::NoSuchOverload));
-        };
-        // Naming the list twice.
+        let range = self.eval(&fold.range);
+        if let Err(stop) = range
+            && stop.is_final()
+        {
+            return Err(stop);
+        }
+        // Naming the range twice.
         self.charge(2)?;
-        let Value::List(keys) = self.collect_list(fold, Value::List(list))? else {
-            return Err(self.fault(FaultKind::NoSuchOverload));
+        let keys = match range {
+            Ok(range @ (Value::List(_) | Value::Map(_))) => self.collect_list(fold, range),
+            Ok(_) => Err(self.fault(FaultKind::NoSuchOverload)),
+            Err(fault) => Err(fault),
         };
         // Comparing costs only where it was known beforehand what is compared.
-        let cost = if fold.ordered { library::self_compare(Some(Value::List(keys))) } else { 1 };
-        self.charge(cost)?;
-        library::sort_by_keys(list, keys, arena)
-    }
-}
-
-/// What Go calls the type of a value.
-fn go_name(value: Value<'_>) -> &'static str {
-    match value {
-        Value::Null => "types.Null",
-        Value::Bool(_) => "types.Bool",
-        Value::Int(_) => "types.Int",
-        Value::Uint(_) => "types.Uint",
-        Value::Double(_) => "types.Double",
-        Value::String(_) => "types.String",
-        Value::Bytes(_) => "types.Bytes",
-        Value::Timestamp(_) => "types.Timestamp",
-        Value::Duration(_) => "types.Duration",
-        _ => "*types.Type",
+        if fold.ordered {
+            match keys {
+                Err(stop) if stop.is_final() => return Err(stop),
+                Err(_) => return Err(library::not_a_list(None, self.evaluation.arena())),
+                Ok(keys) => self.charge(library::self_compare(Some(keys)))?,
+            }
+        } else {
+            self.charge(1)?;
+        }
+        match (range?, keys?) {
+            (Value::List(list), Value::List(keys)) => {
+                library::sort_by_keys(list, keys, self.evaluation.arena())
+            }
+            _ => Err(self.fault(FaultKind::NoSuchOverload)),
+        }
     }
 }

@@ -6,6 +6,7 @@ use crate::cel::cost::Charge;
 use crate::cel::diagnostic::Span;
 use crate::cel::library::Function;
 use crate::cel::regexp::Pattern;
+use crate::cel::types::Type;
 use crate::cel::value::Constant;
 
 /// A step of an evaluation.
@@ -76,6 +77,12 @@ pub(crate) struct Call {
     pub charge: Charge,
     /// The pattern that the second argument is, where it is a constant.
     pub pattern: Option<Box<Pattern>>,
+    /// Whether arguments are evaluated only up to the first that fails.
+    pub in_order: bool,
+    /// Whether what it costs is found by comparing the elements of a list, which gives up without one.
+    pub compares: bool,
+    /// What the arguments have to be, where the checker found the one overload that is called.
+    pub guard: Option<&'static [Type]>,
     pub span: Span,
 }
 

@@ -22,6 +22,32 @@ use crate::cel::value::{Arena, Constant, Context, equal};
 const CONVERSIONS: [&str; 10] =
     ["bool", "bytes", "double", "duration", "dyn", "int", "string", "timestamp", "type", "uint"];
 
+/// Functions that cel-go calls with whatever the arguments are when they are evaluated. Of all the others only the
+/// overload is called that the checker found, and if it found several, the first that takes what is given.
+const UNGUARDED: [&str; 21] = [
+    "_+_",
+    "_-_",
+    "_*_",
+    "_/_",
+    "_%_",
+    "-_",
+    "_<_",
+    "_<=_",
+    "_>_",
+    "_>=_",
+    "@in",
+    "size",
+    "type",
+    "dyn",
+    "matches",
+    "sort",
+    "contains",
+    "startsWith",
+    "endsWith",
+    "flatten",
+    "!_",
+];
+
 /// Plans a checked tree; an error is a constant part that has no value.
 pub(crate) fn plan(expr: &Expr, checked: &Checked) -> Result<Step, Diagnostic> {
     Planner { checked, opened: Vec::new() }.step(expr)
@@ -115,7 +141,7 @@ impl Planner<'_> {
                 Path { root, base, hops: hops.into(), span: expr.span }
             }
             // The branches of a choice are attributes of it, so the way goes on for free.
-            step @ Step::Choose(_) => {
+            step if is_choice(&step) => {
                 Path { root: Root::Step(step), base: 0, hops: Box::new([hop]), span: expr.span }
             }
             step => {
@@ -179,7 +205,13 @@ impl Planner<'_> {
         let charge = own.filter(|cost| !matches!(cost, Charge::One)).or(function.cost);
         let charge = charge.unwrap_or(Charge::One);
         let args = steps.into_boxed_slice();
-        let call = Call { function, args, charge, pattern: None, span: expr.span };
+        let is_free = UNGUARDED.contains(&function.name);
+        let dispatches = overload.is_none() && function.overloads.len() > 1 && !is_free;
+        let in_order = args.len() > 2 || dispatches || function.name == "format";
+        let guard = overload.filter(|_| !is_free).and_then(library::params);
+        let compares = overload.is_some() && matches!(function.name, "distinct" | "sort");
+        let (pattern, span) = (None, expr.span);
+        let call = Call { function, args, charge, pattern, in_order, compares, guard, span };
         Self::simplify(call, overload.map_or("", |overload| overload.id))
     }
 
@@ -298,6 +330,15 @@ fn usable_key(key: Constant, expr: &Expr) -> Result<Constant, Diagnostic> {
             let name = other.value().type_name();
             Err(plain(expr.span, format!("invalid qualifier type: {name}")))
         }
+    }
+}
+
+/// Whether a step chooses between others; `optMap` does between what it makes and nothing.
+fn is_choice(step: &Step) -> bool {
+    match step {
+        Step::Choose(_) => true,
+        Step::Fold(fold) => matches!(fold.kind, FoldKind::OptMap | FoldKind::OptFlatMap),
+        _ => false,
     }
 }
 

@@ -92,7 +92,8 @@ impl Timestamp {
         reader.take('-')?;
         let day = reader.digits(2)?;
         reader.take('T')?;
-        let hour = reader.digits(2)?;
+        // Go takes an hour of one digit.
+        let hour = reader.digits(2).or_else(|| reader.digits(1))?;
         reader.take(':')?;
         let minute = reader.digits(2)?;
         reader.take(':')?;
@@ -254,8 +255,8 @@ impl<'t> Reader<'t> {
 
     fn digits(&mut self, count: usize) -> Option<i64> {
         let text = self.rest.get(..count)?;
-        self.rest = self.rest.get(count..)?;
         text.bytes().all(|c| c.is_ascii_digit()).then_some(())?;
+        self.rest = self.rest.get(count..)?;
         text.parse().ok()
     }
 

@@ -8,7 +8,7 @@ use crate::cel::value::{Context, Value};
 pub(super) const FUNCTIONS: &[Function] = &[Function {
     name: "jsonpatch.escapeKey",
     about: "A key as a path of a JSON patch names it: `/` is `~1`, and `~` is `~0`.",
-    overloads: &[overload("string_jsonpatch_escapeKey_string", "(string) -> string").since(32)],
+    overloads: &[overload("string_jsonpatch_escapeKey_string", "(string) -> string")],
     examples: &[("jsonpatch.escapeKey('k8s.io/my~label')", "\"k8s.io~1my~0label\"")],
     cost: Some(Charge::Args(cost::traverse_first)),
     run: escape_key,

@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use crate::cel::fault::{Fault, FaultKind};
+use crate::cel::types::Type;
 use crate::cel::value::{Arena, Value};
 
 /// The fault of a call of the function with arguments that it does not take.
@@ -43,4 +44,49 @@ fn dispatches(operator: &str, first: Value<'_>) -> bool {
             "!_" | "-_" => matches!(first, V::Bool(_) | V::Int(_) | V::Double(_)),
             _ => number || matches!(first, V::Bool(_) | V::Bytes(_)),
         }
+}
+
+/// Whether the arguments are of these types, as far as cel-go looks: of lists and maps at the first element.
+pub(crate) fn takes(types: &[Type], args: &[Value<'_>]) -> bool {
+    types.len() == args.len() && types.iter().zip(args).all(|(ty, arg)| is_of(ty, *arg))
+}
+
+fn is_of(ty: &Type, value: Value<'_>) -> bool {
+    match (ty, value) {
+        (Type::Dyn | Type::Param(_), _) => true,
+        (Type::List(of), Value::List(list)) => list.get(0).is_none_or(|first| is_of(of, first)),
+        (Type::Map(of), Value::Map(map)) => {
+            map.entry(0).is_none_or(|(key, value)| is_of(&of.0, key) && is_of(&of.1, value))
+        }
+        (ty, value) => ty.name() == value.type_name(),
+    }
+}
+
+/// The end of an evaluation in which the elements of something that is no list would be compared to
+/// find its cost: cel-go panics then. Nothing is given for an argument that is an error.
+#[cold]
+pub(crate) fn not_a_list<'a>(value: Option<Value<'_>>, arena: &'a Arena) -> &'a Fault<'a> {
+    let (name, missing) = value.map_or(("*types.Err", "Add"), |value| (go_name(value), "Contains"));
+    let text =
+        format_args!("interface conversion: {name} is not traits.Lister: missing method {missing}");
+    match Fault::text(arena, text).kind {
+        FaultKind::Message(text) => Fault::new(arena, FaultKind::Internal(text)),
+        kind => Fault::new(arena, kind),
+    }
+}
+
+/// What Go calls the type of a value.
+pub(crate) fn go_name(value: Value<'_>) -> &'static str {
+    match value {
+        Value::Null => "types.Null",
+        Value::Bool(_) => "types.Bool",
+        Value::Int(_) => "types.Int",
+        Value::Uint(_) => "types.Uint",
+        Value::Double(_) => "types.Double",
+        Value::String(_) => "types.String",
+        Value::Bytes(_) => "types.Bytes",
+        Value::Timestamp(_) => "types.Timestamp",
+        Value::Duration(_) => "types.Duration",
+        _ => "*types.Type",
+    }
 }

@@ -28,11 +28,12 @@ use std::sync::LazyLock;
 use crate::cel::cost::Charge;
 use crate::cel::fault::Outcome;
 use crate::cel::library::signature::Signature;
+use crate::cel::types::Type;
 use crate::cel::value::{Context, Value};
 use crate::cel::version::Version;
 
 pub(crate) use crate::cel::library::lists::{self_compare, sort_by_keys};
-pub(crate) use crate::cel::library::mismatch::mismatch;
+pub(crate) use crate::cel::library::mismatch::{go_name, mismatch, not_a_list, takes};
 
 pub(crate) mod signature;
 
@@ -153,6 +154,16 @@ pub(crate) fn takes_pattern(function: &Function) -> bool {
 pub(crate) fn find(name: &str) -> Option<&'static Declared> {
     DECLARED.get(name)
 }
+
+/// The types of the parameters of an overload.
+pub(crate) fn params(overload: &'static Overload) -> Option<&'static [Type]> {
+    PARAMS.get(overload.id).map(Vec::as_slice)
+}
+
+static PARAMS: LazyLock<HashMap<&'static str, Vec<Type>>> = LazyLock::new(|| {
+    let overloads = DECLARED.values().flat_map(|declared| &declared.overloads);
+    overloads.map(|declared| (declared.overload.id, declared.signature.params.clone())).collect()
+});
 
 /// The names of all functions that this release has, for suggestions.
 pub(crate) fn names(version: Version) -> impl Iterator<Item = &'static str> {

@@ -168,7 +168,7 @@ impl<'a, 'e> Machine<'a, 'e> {
             To::Computed(step) => {
                 let key = self.eval(step);
                 self.charge(1)?;
-                index(from, key?)
+                usable(key?).and_then(|key| index(from, key))
             }
         };
         match found {
@@ -209,7 +209,7 @@ impl<'a, 'e> Machine<'a, 'e> {
             To::Key(key) => index(from, key.value()),
             To::Computed(step) => {
                 let key = self.eval(step)?;
-                index(from, key)
+                usable(key).and_then(|key| index(from, key))
             }
         };
         match found {
@@ -286,7 +286,8 @@ impl<'a, 'e> Machine<'a, 'e> {
             }
             None => {
                 let pattern = call.pattern.as_deref();
-                let context = Context { pattern, ..self.evaluation.context() };
+                let types = call.guard;
+                let context = Context { pattern, types, ..self.evaluation.context() };
                 (call.function.run)(context, args)
             }
         };
@@ -388,12 +389,10 @@ impl<'a, 'e> Machine<'a, 'e> {
     }
 
     fn matches(&mut self, matches: &'a Matches) -> Outcome<'a> {
-        let text = self.eval(&matches.text);
-        let size = text.map_or(1, Value::size);
-        if !matches!(text, Err(fault) if fault.is_final()) {
-            self.charge(cost::search(size, matches.pattern.size()))?;
-        }
-        match text? {
+        // A text that is an error is not paid for.
+        let text = self.eval(&matches.text)?;
+        self.charge(cost::search(text.size(), matches.pattern.size()))?;
+        match text {
             Value::String(text) => Ok(Value::Bool(matches.pattern.is_match(text))),
             _ => Err(self.fault_at(FaultKind::NoSuchOverload, matches.span)),
         }
@@ -407,6 +406,16 @@ fn select<'a>(from: Value<'a>, name: &'a str) -> Result<Option<Value<'a>>, Fault
         Value::Struct(object) => Ok(object.get(name)),
         Value::List(_) => Err(FaultKind::Message("unsupported index type 'string' in list")),
         _ => Ok(None),
+    }
+}
+
+/// A key that something can be indexed by.
+fn usable<'a>(key: Value<'a>) -> Result<Value<'a>, FaultKind<'a>> {
+    match key {
+        Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::String(_) => {
+            Ok(key)
+        }
+        _ => Err(FaultKind::Message("invalid qualifier type")),
     }
 }
 

@@ -105,7 +105,7 @@ impl<'a> Evaluation<'a> {
     }
 
     pub(crate) fn context(&self) -> Context<'a> {
-        Context { arena: self.arena, answers: self.answers, pattern: None }
+        Context { arena: self.arena, answers: self.answers, pattern: None, types: None }
     }
 
     pub(crate) fn root(&self, slot: u16) -> Value<'a> {

@@ -16,6 +16,7 @@ use crate::cel::plan::{
     Step, To,
 };
 use crate::cel::regexp::Pattern;
+use crate::cel::types::Type;
 use crate::cel::value::{Arena, Constant, Context, equal};
 
 /// Conversions, which are computed beforehand when their argument is a constant.
@@ -105,6 +106,10 @@ impl Planner<'_> {
                 return Err(plain(expr.span, "this name cannot be used as a value"));
             }
         };
+        // cel-go takes a variable that holds a type for the name of one.
+        if let (ExprKind::Ident(name), Type::Type(_)) = (&expr.kind, self.checked.ty(expr)) {
+            return Err(plain(expr.span, format!("reference to undefined type: {name}")));
+        }
         let base = if matches!(root, Root::Variable(_)) { 2 } else { 1 };
         Ok(Step::Path(Box::new(Path { root, base, hops: Box::default(), span: expr.span })))
     }
@@ -356,7 +361,7 @@ fn free(step: Step) -> Step {
 /// The value of a conversion of a constant; `None` if it is not of a kind that constants have.
 fn compute(function: &Function, argument: &Constant) -> Result<Option<Constant>, String> {
     let arena = Arena::new();
-    let context = Context { arena: &arena, answers: &NoAnswers, pattern: None };
+    let context = Context { arena: &arena, answers: &NoAnswers, pattern: None, types: None };
     match (function.run)(context, &[argument.value()]) {
         Ok(value) => Ok(Constant::of(value)),
         Err(fault) if matches!(fault.kind, FaultKind::NoSuchOverload) => {

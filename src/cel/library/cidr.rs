@@ -27,10 +27,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "containsIP",
         about: "Whether a network has an address.",
         overloads: &[
-            overload("cidr_contains_ip_ip", "net.CIDR.(net.IP) -> bool").since(30),
             overload("cidr_contains_ip_string", "net.CIDR.(string) -> bool")
                 .since(30)
                 .costs(Charge::Args(|args| search(args) + cost::traverse(cost::size(args, 1)))),
+            overload("cidr_contains_ip_ip", "net.CIDR.(net.IP) -> bool").since(30),
         ],
         examples: &[("cidr('192.168.0.0/24').containsIP('192.168.0.1')", "true")],
         cost: Some(Charge::Args(search)),
@@ -40,10 +40,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "containsCIDR",
         about: "Whether a network has every address of another.",
         overloads: &[
-            overload("cidr_contains_cidr", "net.CIDR.(net.CIDR) -> bool").since(30),
             overload("cidr_contains_cidr_string", "net.CIDR.(string) -> bool")
                 .since(30)
                 .costs(Charge::Args(|args| search_all(args) + cost::traverse(cost::size(args, 1)))),
+            overload("cidr_contains_cidr", "net.CIDR.(net.CIDR) -> bool").since(30),
         ],
         examples: &[("cidr('192.168.0.0/16').containsCIDR('192.168.10.0/24')", "true")],
         cost: Some(Charge::Args(search_all)),

@@ -6,6 +6,7 @@ use crate::cel::cost::{self, Charge};
 use crate::cel::fault::{Fault, Outcome};
 use crate::cel::library::{Function, overload, strings};
 use crate::cel::time::Duration;
+use crate::cel::types::Type;
 use crate::cel::value::{Arena, Context, List, Value, compare, equal};
 
 /// How long a list `lists.range` may make: Kubernetes' own limit.
@@ -296,7 +297,17 @@ fn sum<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
             _ => return Err(Fault::no_overload(context.arena)),
         });
     }
-    Ok(total.unwrap_or(Value::Int(0)))
+    // Nothing is what the elements would be, or the first type that has a sum.
+    let of = match context.types {
+        Some([Type::List(of)]) => of,
+        _ => &Type::Int,
+    };
+    Ok(total.unwrap_or(match of {
+        Type::Uint => Value::Uint(0),
+        Type::Double => Value::Double(0.0),
+        Type::Duration => Value::Duration(Duration(0)),
+        _ => Value::Int(0),
+    }))
 }
 
 fn max<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {

@@ -133,7 +133,6 @@ fn is_zero(value: Value<'_>) -> bool {
         Value::List(list) => list.is_empty(),
         Value::Map(map) => map.is_empty(),
         Value::Duration(length) => length.0 == 0,
-        Value::Optional(inner) => inner.is_none(),
         Value::Struct(object) => object.fields.is_empty(),
         _ => false,
     }

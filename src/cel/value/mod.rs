@@ -14,6 +14,7 @@ use crate::cel::answers::Answers;
 use crate::cel::authorization::{Authorizer, ResourceCheck};
 use crate::cel::regexp::Pattern;
 use crate::cel::time::{Duration, Timestamp};
+use crate::cel::types::Type;
 
 pub use crate::cel::value::arena::Arena;
 pub(crate) use crate::cel::value::arena::{Exhausted, Text};
@@ -83,6 +84,8 @@ pub(crate) struct Context<'a> {
     pub answers: &'a dyn Answers,
     /// The pattern among the arguments, where it was known beforehand.
     pub pattern: Option<&'a Pattern>,
+    /// The types of the one overload that is called, where it was known beforehand.
+    pub types: Option<&'static [Type]>,
 }
 
 impl<'a> Value<'a> {

@@ -66,7 +66,7 @@ impl Generator<'_> {
                 .pick(&[Ty::Bytes, Ty::Null, Ty::Type, Ty::Timestamp, Ty::Duration])
                 .clone(),
             12 => {
-                let made = self.random.pick(&*CALLABLES).signature.result.clone();
+                let made = self.random.pick(&CALLABLES).signature.result.clone();
                 if matches!(made, Ty::Opaque(_)) { made } else { Ty::Bool }
             }
             13..=15 => list(self.ty(depth - 1)),
@@ -104,7 +104,7 @@ impl Generator<'_> {
                 5 => Some(self.choice(ty, depth)),
                 6 | 7 => self.aggregate(ty, depth),
                 8..=10 => self.macros(ty, depth),
-                11 => self.indexed(ty, depth),
+                11 => Some(self.indexed(ty, depth)),
                 12 => self.logic(ty, depth),
                 _ => self.call(ty, depth),
             };
@@ -302,7 +302,7 @@ impl Generator<'_> {
         }
     }
 
-    fn indexed(&mut self, ty: &Ty, depth: usize) -> Option<Node> {
+    fn indexed(&mut self, ty: &Ty, depth: usize) -> Node {
         let question = matches!(ty, Ty::Optional(_));
         let inner = match ty {
             Ty::Optional(of) => (**of).clone(),
@@ -313,7 +313,7 @@ impl Generator<'_> {
         let (range, key) =
             if by_key { (map(Ty::String, inner), Ty::String) } else { (list(inner), Ty::Int) };
         let parts = vec![self.expr(&range, depth - 1), self.expr(&key, depth.min(2) - 1)];
-        Some(Node::of(ty.clone(), pattern, parts))
+        Node::of(ty.clone(), pattern, parts)
     }
 
     fn logic(&mut self, ty: &Ty, depth: usize) -> Option<Node> {
@@ -328,7 +328,7 @@ impl Generator<'_> {
     /// A call of any overload that gives this type.
     fn call(&mut self, ty: &Ty, depth: usize) -> Option<Node> {
         for _ in 0..30 {
-            let callable = self.random.pick(&*CALLABLES);
+            let callable = self.random.pick(&CALLABLES);
             let mut bound = Bound::new();
             // Whatever gives anything would be found for every type; those few are enough then.
             let is_param = matches!(callable.signature.result, Ty::Param(_));
@@ -389,6 +389,7 @@ impl Generator<'_> {
     }
 
     /// A macro that gives this type.
+    #[expect(clippy::too_many_lines, reason = "one arm for each macro, and they share the range")]
     fn macros(&mut self, ty: &Ty, depth: usize) -> Option<Node> {
         let below = depth - 1;
         let of = self.ty(1);

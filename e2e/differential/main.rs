@@ -181,6 +181,7 @@ fn regressions() -> Vec<Json> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
+#[expect(clippy::disallowed_methods, reason = "the only arguments that a test can be given")]
 fn number(variable: &str, default: u64) -> u64 {
     std::env::var(variable).map_or(default, |text| text.parse().unwrap())
 }

@@ -410,7 +410,7 @@ fn select<'a>(from: Value<'a>, name: &'a str) -> Result<Option<Value<'a>>, Fault
 }
 
 /// A key that something can be indexed by.
-fn usable<'a>(key: Value<'a>) -> Result<Value<'a>, FaultKind<'a>> {
+fn usable(key: Value<'_>) -> Result<Value<'_>, FaultKind<'_>> {
     match key {
         Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::String(_) => {
             Ok(key)

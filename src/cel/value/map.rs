@@ -138,9 +138,12 @@ fn key_order(one: Value<'_>, two: Value<'_>) -> Ordering {
         (Value::String(one), Value::String(two)) => one.cmp(two),
         (Value::Bool(one), Value::Bool(two)) => one.cmp(&two),
         _ if rank(one) == rank(two) && rank(one) > 1 => {
-            one.type_name().cmp(two.type_name()).then_with(|| match equal(one, two) {
-                true => Ordering::Equal,
-                false => one.to_string().cmp(&two.to_string()),
+            one.type_name().cmp(two.type_name()).then_with(|| {
+                if equal(one, two) {
+                    Ordering::Equal
+                } else {
+                    one.to_string().cmp(&two.to_string())
+                }
             })
         }
         _ => rank(one).cmp(&rank(two)).then_with(|| number(one).total_cmp(&number(two))).then_with(

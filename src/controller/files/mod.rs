@@ -85,6 +85,15 @@ pub fn read(paths: &[PathBuf]) -> Result<FileSet, FilesError> {
     read_seen(&look(paths).map_err(FilesError::from)?)
 }
 
+/// The manifests below these files and folders, in the order of their names.
+///
+/// # Errors
+/// The first: a folder that can't be read.
+pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FilesError> {
+    let found = look(paths).map_err(FilesError::from)?;
+    Ok(found.files().map(Path::to_owned).collect())
+}
+
 /// Reads the files, publishes them, and does so again whenever they change. Returns when nobody listens any more.
 ///
 /// While the first set is broken nothing is published, so nobody becomes ready.

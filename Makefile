@@ -7,7 +7,7 @@ IMAGE ?= portcullis:dev
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: run test check e2e differential bench crds image conformance help
+.PHONY: run test check e2e differential fuzz bench crds image conformance help
 
 run: ## build, serve policies/ over HTTPS, show three sample requests decided, keep serving
 	$(CARGO) run --release $(CARGO_FLAGS) --bin portcullis -- serve --policies policies --samples docs/samples
@@ -31,8 +31,12 @@ differential: ## compare N random expressions (default 100000) with the API serv
 	DIFFERENTIAL_CASES=$(or $(N),100000) DIFFERENTIAL_SEED=$(or $(SEED),1) \
 	$(CARGO) test $(CARGO_FLAGS) --release --test differential -- --nocapture
 
-bench: ## measure start time, idle memory, binary size and the time of a request
+fuzz: ## random and mutated text into every reader, FUZZ_SECONDS (default 300) each
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(CARGO) test $(CARGO_FLAGS) --release --test fuzz -- --nocapture
+
+bench: ## measure start time, idle memory, binary size, the time of a request, and CEL beside the API server
 	$(CARGO) bench $(CARGO_FLAGS) --bench server
+	$(CARGO) bench $(CARGO_FLAGS) --bench cel
 
 crds: ## write crds/ again from the Rust types
 	UPDATE_CRDS=1 $(CARGO) test $(CARGO_FLAGS) --lib crds_in_the_repository

@@ -20,6 +20,7 @@ mod kubectl;
 mod outages;
 mod pki;
 mod processes;
+mod schemas;
 mod server;
 mod starter_set;
 

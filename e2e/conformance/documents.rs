@@ -1,13 +1,17 @@
-//! Whole documents: manifests read as `kubectl` reads them, and policies refused that the API server refuses.
+//! Whole documents: manifests read as `kubectl` reads them, policies refused that the API server refuses, and warned of
+//! as it warns.
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
 use portcullis::cel::Version;
 use portcullis::policy::Definitions;
 use portcullis::policy::compile::State;
 use portcullis::policy::manifest::{Manifest, read};
 use portcullis::policy::snapshot::Snapshot;
+use portcullis::policy::types;
+use portcullis::schema::Catalog;
 use serde_json::Value as Json;
 
 use crate::Tally;
@@ -96,6 +100,77 @@ pub fn misjudged(corpora: &Path, name: &str) -> Tally {
         wrong.len()
     );
     Tally { agreed, known: waiting, wrong }
+}
+
+/// Policies for which the warnings of the second type check are not the API server's.
+pub fn warned_differently(corpora: &Path, name: &str) -> Tally {
+    let folder = corpora.join(name);
+    let mut tally = Tally::default();
+    for case in index(&folder) {
+        let [expected, oracle] = [&case["expected"], &case["oracle"]];
+        let expected = if oracle.is_object() { oracle } else { expected };
+        if case["policy_kind"] != "ValidatingAdmissionPolicy"
+            || expected["valid"] != true
+            || expected.get("type_warnings").is_none()
+        {
+            continue;
+        }
+        let id = case["id"].as_str().unwrap().to_owned();
+        let file = case["doc"].as_str().unwrap();
+        let text = fs::read_to_string(folder.join(file)).unwrap();
+        let expected: Vec<Warned> = expected["type_warnings"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|warning| [&warning["fieldRef"], &warning["warning"]])
+            .map(|texts| texts.map(|text| without_moment(text.as_str().unwrap())))
+            .collect();
+        let given = warnings(file, &text);
+        if given == expected {
+            tally.agreed += 1;
+            continue;
+        }
+        let differs = given.iter().zip(&expected).find(|(one, other)| one != other);
+        let counts = || format!("{} warnings, not {}", given.len(), expected.len());
+        let why = differs.map_or_else(counts, |(one, other)| format!("{one:?}\nnot {other:?}"));
+        tally.wrong.push((format!("{id} (warnings)"), why));
+    }
+    if tally.agreed + tally.wrong.len() > 0 {
+        println!("{name} (warnings): {} agree, {} differ", tally.agreed, tally.wrong.len());
+    }
+    tally
+}
+
+/// The field of a warning, and its text.
+type Warned = [String; 2];
+
+fn warnings(file: &str, text: &str) -> Vec<Warned> {
+    static CATALOG: LazyLock<Catalog> = LazyLock::new(Catalog::built_in);
+    let manifests = read(file, text).unwrap();
+    let policies = manifests.iter().filter_map(|manifest| match manifest {
+        Manifest::Validating(policy) => Some(&policy.spec),
+        _ => None,
+    });
+    let warnings = policies.flat_map(|spec| types::warnings(spec, &CATALOG, Version::default()));
+    warnings.map(|warning| [warning.field.clone(), warning.text()]).collect()
+}
+
+/// The text without the nanoseconds that the API server writes behind the kind in the names of types.
+fn without_moment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c.is_ascii_digit()) {
+        let (before, after) = rest.split_at(at);
+        let digits = after.len() - after.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+        let (number, after) = after.split_at(digits);
+        out.push_str(before);
+        let follows_name = before.ends_with(|c: char| c.is_ascii_alphabetic());
+        if !(follows_name && (6..=9).contains(&number.len())) {
+            out.push_str(number);
+        }
+        rest = after;
+    }
+    out + rest
 }
 
 fn problem(file: &str, text: &str) -> Option<String> {

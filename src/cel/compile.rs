@@ -9,6 +9,18 @@ use crate::cel::program::Program;
 use crate::cel::types::Type;
 
 impl Env {
+    /// The type of an expression, which is checked and not compiled.
+    ///
+    /// # Errors
+    /// If it does not parse, or its types do not agree.
+    pub fn check(&self, source: &str) -> Result<Type, CompileError> {
+        let refuse = |diagnostics| CompileError::new(source, Stage::Compile, diagnostics);
+        let (expr, count) =
+            parser::parse(source, self.version()).map_err(|error| refuse(vec![error]))?;
+        let checked = check::check(self, &expr, count).map_err(refuse)?;
+        Ok(checked.output)
+    }
+
     /// Compiles an expression whose type has to be one of `expected`; any, if none is given.
     pub fn compile(&self, source: &str, expected: &[Type]) -> Result<Program, CompileError> {
         let refuse = |stage, diagnostics| CompileError::new(source, stage, diagnostics);

@@ -59,7 +59,13 @@ pub enum Stage {
 }
 
 impl CompileError {
-    pub(crate) fn new(source: &str, stage: Stage, diagnostics: Vec<Diagnostic>) -> CompileError {
+    pub(crate) fn new(
+        source: &str,
+        stage: Stage,
+        mut diagnostics: Vec<Diagnostic>,
+    ) -> CompileError {
+        // Those of one place stay in the order in which they were found.
+        diagnostics.sort_by_key(|diagnostic| diagnostic.at);
         CompileError { source: source.to_owned(), stage, diagnostics }
     }
 
@@ -107,22 +113,40 @@ impl CompileError {
     }
 }
 
+/// How many errors of one expression the API server shows.
+const REPORTED_MAX: usize = 100;
+
+/// How long a line is that the API server shows, in bytes; of a longer one it gives the place alone.
+const SNIPPET_MAX: usize = 16_384;
+
 /// As the API server words it: `ERROR: <input>:1:3: ..`, the line, and a caret.
 impl fmt::Display for CompileError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.stage != Stage::Compile {
             return f.write_str(self.message());
         }
-        for (index, diagnostic) in self.diagnostics.iter().enumerate() {
+        for (index, diagnostic) in self.diagnostics.iter().take(REPORTED_MAX).enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
             }
             let place = Place::of(&self.source, diagnostic.at);
             let Place { line, column, text } = &place;
             write!(f, "ERROR: <input>:{line}:{}: {}", column + 1, diagnostic.message)?;
-            write!(f, "\n | {text}\n | {}^", ".".repeat(*column))?;
+            if text.len() > SNIPPET_MAX {
+                continue;
+            }
+            write!(f, "\n | {}\n | ", text.replace('\t', " "))?;
+            // What is not ASCII is taken to be as wide as two letters.
+            for c in text.chars().take(*column) {
+                f.write_char(if c.is_ascii() { '.' } else { '．' })?;
+            }
+            let pointed = text.chars().nth(*column);
+            f.write_char(if pointed.is_none_or(|c| c.is_ascii()) { '^' } else { '＾' })?;
         }
-        Ok(())
+        match self.diagnostics.len().checked_sub(REPORTED_MAX) {
+            None | Some(0) => Ok(()),
+            Some(more) => write!(f, "\n{more} more errors were truncated"),
+        }
     }
 }
 

@@ -60,6 +60,14 @@ impl Env {
         self.variables.push(Variable { name: name.to_owned(), ty, program: Arc::new(program) });
     }
 
+    /// Declares `variables.NAME` of this type, or `dyn` if there is none, for what is only checked after it.
+    pub fn typed_variable(&mut self, name: &str, ty: Option<&Type>) {
+        let ty = ty.map_or(Type::Dyn, declarable);
+        let program = Arc::new(Err("it was only checked".to_owned()));
+        self.has_variables = true;
+        self.variables.push(Variable { name: name.to_owned(), ty, program });
+    }
+
     /// The dialect.
     pub fn version(&self) -> Version {
         self.version

@@ -1,10 +1,14 @@
-//! What is wrong with policies, as a person reads it.
+//! What is wrong with policies, and what may be, as a person reads it.
 
 use std::fmt::Write;
 
 use crate::admission::Snapshot;
+use crate::cel::Version;
+use crate::policy::Definitions;
 use crate::policy::api::PolicyDiagnostic;
-use crate::policy::compile::State;
+use crate::policy::compile::{Policy, State};
+use crate::policy::types::{self, Warning};
+use crate::schema::Catalog;
 
 /// One text for each thing that is wrong with a policy or a binding.
 pub fn of(snapshot: &Snapshot) -> Vec<String> {
@@ -29,6 +33,45 @@ pub fn of(snapshot: &Snapshot) -> Vec<String> {
         ));
     }
     problems
+}
+
+/// One text for each expression that asks for what the objects it is about do not have. What does not even compile
+/// against any object is an error, and not told here.
+pub fn warnings(definitions: &Definitions, catalog: &Catalog, version: Version) -> Vec<String> {
+    let mut texts = Vec::new();
+    for named in &definitions.validating {
+        let policy = Policy::validating(named, version);
+        let broken = match policy.state() {
+            State::Active => &[],
+            State::Broken(diagnostics) => diagnostics,
+        };
+        let subject = subject(&policy.source, policy.kind_name(), &policy.name);
+        for warning in types::warnings(&named.spec, catalog, version) {
+            if broken.iter().any(|diagnostic| diagnostic.field == warning.field) {
+                continue;
+            }
+            texts.extend(warning_texts(&subject, &warning));
+        }
+    }
+    texts
+}
+
+/// A text for each thing that is wrong with the expression; what is wrong in the same way for several kinds is told once.
+fn warning_texts(subject: &str, warning: &Warning) -> Vec<String> {
+    let mut told: Vec<(String, Vec<String>)> = Vec::new();
+    for (kind, error) in &warning.errors {
+        let excerpt = error.render();
+        match told.iter_mut().find(|(known, _)| *known == excerpt) {
+            Some((_, kinds)) => kinds.push(kind.to_string()),
+            None => told.push((excerpt, vec![kind.to_string()])),
+        }
+    }
+    let text_of = |(excerpt, kinds): (String, Vec<String>)| {
+        let message = format!("for {}:", kinds.join("; "));
+        let field = warning.field.clone();
+        text(subject, &PolicyDiagnostic { field, message, excerpt: Some(excerpt) })
+    };
+    told.into_iter().map(text_of).collect()
 }
 
 fn subject(source: &str, kind: &str, name: &str) -> String {

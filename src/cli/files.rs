@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::cel::Version;
 use crate::cli::Failure;
 use crate::controller::files::{list, read};
+use crate::policy::Definitions;
 use crate::policy::snapshot::Snapshot;
 
 /// What stands for standard input.
@@ -16,8 +17,12 @@ const STDIN: &str = "-";
 /// Everything that files and folders define, compiled. A policy that does not compile is in it as broken; a file that
 /// can't be read is a failure.
 pub fn snapshot(paths: &[PathBuf], version: Version) -> Result<Arc<Snapshot>, Failure> {
-    let set = read(paths).map_err(Failure::new)?;
-    Ok(Arc::new(Snapshot::build(set.definitions, version, None)))
+    Ok(Arc::new(Snapshot::build(definitions(paths)?, version, None)))
+}
+
+/// Everything that files and folders define, as it is written.
+pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
+    read(paths).map(|set| set.definitions).map_err(Failure::new)
 }
 
 /// The files themselves, and all YAML and JSON files of the folders; `-` stays what it is.

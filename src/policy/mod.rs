@@ -18,6 +18,7 @@ pub mod params;
 mod patch;
 pub mod request;
 pub mod snapshot;
+pub mod types;
 
 pub use crds::crds;
 pub use definitions::{Definitions, Named, Origin};

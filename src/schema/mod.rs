@@ -1,11 +1,17 @@
-//! Kubernetes' own types as types of the expression language. So far the two that every policy sees: `request` and
-//! `namespaceObject`. Nothing here knows what a policy is.
+//! Kubernetes' own types as types of the expression language: the two that every policy sees, `request` and
+//! `namespaceObject`, and in `catalog` those of the objects themselves. Nothing here knows what a policy is.
 //!
 //! Source: `BuildRequestType` and `BuildNamespaceType` of `k8s.io/apiserver/pkg/admission/plugin/cel`.
+
+mod catalog;
+mod openapi;
+mod shape;
 
 use std::sync::LazyLock;
 
 use crate::cel::{StructType, Type};
+
+pub use crate::schema::catalog::{Catalog, Kind};
 
 static REQUEST: LazyLock<Type> = LazyLock::new(build_request);
 static NAMESPACE: LazyLock<Type> = LazyLock::new(build_namespace);

@@ -129,7 +129,8 @@ impl<'a> Machine<'a, '_> {
         let is_filter = fold.kind == FoldKind::Filter;
         let filter = if is_filter { Some(&fold.body) } else { fold.filter.as_ref() };
         // A list of one constant is a constant, and free.
-        let list = if matches!(fold.body, Step::Constant(_)) { 0 } else { cost::LIST };
+        let is_constant = !is_filter && matches!(fold.body, Step::Constant(_));
+        let list = if is_constant { 0 } else { cost::LIST };
         let mut kept = arena.vec(0).map_err(full)?;
         let mut fault: Option<Stop<'a>> = None;
         let mut place = 0;

@@ -217,7 +217,7 @@ impl Planner<'_> {
         let compares = overload.is_some() && matches!(function.name, "distinct" | "sort");
         let (pattern, span) = (None, expr.span);
         let call = Call { function, args, charge, pattern, in_order, compares, guard, span };
-        Self::simplify(call, overload.map_or("", |overload| overload.id))
+        self.simplify(call, overload.map_or("", |overload| overload.id))
     }
 
     fn pair(&mut self, left: &Expr, right: &Expr) -> Result<Box<Pair>, Diagnostic> {
@@ -225,15 +225,22 @@ impl Planner<'_> {
     }
 
     /// Computes what can be computed of a call.
-    fn simplify(mut call: Call, overload: &str) -> Planned {
+    fn simplify(&self, mut call: Call, overload: &str) -> Planned {
         let span = call.span;
         if library::takes_pattern(call.function)
             && let Some(Step::Constant(Constant::String(pattern))) = call.args.get(1)
         {
-            let pattern =
-                Pattern::compile(pattern).map_err(|error| plain(span, error.to_string()))?;
+            let known = self.checked.patterns.iter().find(|(text, _)| **text == **pattern);
+            let pattern = match known {
+                Some((_, compiled)) => compiled.clone(),
+                None => {
+                    Pattern::compile(pattern).map_err(|error| plain(span, error.to_string()))?
+                }
+            };
             if call.function.name != "matches" {
                 call.pattern = Some(Box::new(pattern));
+                // Nor is a text that is an error paid for.
+                call.in_order = true;
                 return Ok(Step::Call(Box::new(call)));
             }
             let text = std::mem::take(&mut call.args).into_iter().next();

@@ -35,6 +35,7 @@ const NEST_MAX: u32 = 2 * parser::DEPTH_MAX + 16;
 const TOO_LARGE: &str = "expression too large";
 
 /// A compiled pattern.
+#[derive(Clone)]
 pub(crate) struct Pattern {
     regex: Regex,
     /// Code points of the text it was compiled from, for the cost.

@@ -10,12 +10,15 @@ use crate::cel::time::{Duration, Timestamp};
 use crate::cel::types::Type;
 use crate::cel::version::Version;
 
-/// Everything that is wrong with the literals of a tree.
-pub(super) fn validate(env: &Env, expr: &Expr, checked: &Checked) -> Vec<Diagnostic> {
+/// Patterns that were compiled to see whether they are any, each with its text.
+pub(crate) type Patterns = Vec<(String, Pattern)>;
+
+/// Everything that is wrong with the literals of a tree, and the patterns among them.
+pub(super) fn validate(env: &Env, expr: &Expr, checked: &Checked) -> (Vec<Diagnostic>, Patterns) {
     let literals = env.version() >= Version::v1(29);
-    let mut validator = Validator { checked, literals, errors: Vec::new() };
+    let mut validator = Validator { checked, literals, errors: Vec::new(), patterns: Vec::new() };
     validator.visit(expr, false);
-    validator.errors
+    (validator.errors, validator.patterns)
 }
 
 struct Validator<'c> {
@@ -23,6 +26,7 @@ struct Validator<'c> {
     /// Whether this release looks into literals.
     literals: bool,
     errors: Vec<Diagnostic>,
+    patterns: Patterns,
 }
 
 impl Validator<'_> {
@@ -59,7 +63,13 @@ impl Validator<'_> {
             ("duration", Literal::String(text)) => Duration::parse(text).is_some(),
             ("timestamp", Literal::String(text)) => Timestamp::parse(text).is_some(),
             ("timestamp", Literal::Int(seconds)) => Timestamp::new(*seconds, 0).is_some(),
-            ("matches", Literal::String(pattern)) => Pattern::compile(pattern).is_ok(),
+            ("matches", Literal::String(pattern)) => {
+                let compiled = Pattern::compile(pattern);
+                compiled.is_ok_and(|compiled| {
+                    self.patterns.push((pattern.clone(), compiled));
+                    true
+                })
+            }
             _ => return,
         };
         if !valid {

@@ -12,6 +12,7 @@ mod unify;
 use std::sync::Arc;
 
 use crate::cel::ast::{Expr, ExprId, ExprKind, Literal};
+use crate::cel::check::literals::Patterns;
 use crate::cel::check::unify::Bindings;
 use crate::cel::diagnostic::{Diagnostic, nearest};
 use crate::cel::env::{Env, VARIABLES};
@@ -30,6 +31,8 @@ pub(crate) struct Checked {
     pub references: Vec<Option<Reference>>,
     /// How many variables of comprehensions are alive at once.
     pub locals: u16,
+    /// The patterns that were compiled, which takes longer than all the rest.
+    pub patterns: Patterns,
 }
 
 /// What a node names.
@@ -77,8 +80,9 @@ pub(crate) fn check(env: &Env, expr: &Expr, count: ExprId) -> Result<Checked, Ve
         *ty = bindings.substitute(ty, true);
     }
     let output = types.get(expr.id as usize).cloned().unwrap_or(Type::Error);
-    let checked = Checked { output, types, references, locals };
-    let errors = literals::validate(env, expr, &checked);
+    let mut checked = Checked { output, types, references, locals, patterns: Patterns::new() };
+    let (errors, patterns) = literals::validate(env, expr, &checked);
+    checked.patterns = patterns;
     if errors.is_empty() { Ok(checked) } else { Err(errors) }
 }
 

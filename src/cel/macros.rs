@@ -72,8 +72,9 @@ pub(crate) fn expand_global(
             Ok(Expanded::Macro(parser.node(call.span, call.at, kind)))
         }
         arg => {
-            let span = arg.map_or(call.span, |arg| arg.span);
+            let (span, at) = arg.map_or((call.span, call.at), |arg| (arg.span, arg.at));
             let mut error = plain(span, "invalid argument to has() macro");
+            error.at = at;
             error.hint = Some("`has` takes a field, as in `has(object.spec)`".to_owned());
             Err(error)
         }

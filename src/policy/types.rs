@@ -158,6 +158,7 @@ mod tests {
             (json!({"expression": "object.metadata.name != ''"}), none.clone(), ""),
             (json!({"expression": "oldObject.metadata.nam != ''"}), none.clone(), "'nam'"),
             (json!({"expression": "object.metadata.namespace != ''"}), none.clone(), ""),
+            (json!({"expression": "has(object.metadata.labels['a'])"}), none.clone(), ":1:27: inv"),
             (json!({"expression": "true", "messageExpression": "object.what"}), none, "'what'"),
             (
                 json!({"expression": "params.data['a'] == 1"}),

@@ -9,6 +9,7 @@ use crate::cel::Version;
 use crate::cli::Failure;
 use crate::controller::files::{list, read};
 use crate::policy::Definitions;
+use crate::policy::manifest;
 use crate::policy::snapshot::Snapshot;
 
 /// What stands for standard input.
@@ -22,7 +23,15 @@ pub fn snapshot(paths: &[PathBuf], version: Version) -> Result<Arc<Snapshot>, Fa
 
 /// Everything that files and folders define, as it is written.
 pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
-    read(paths).map(|set| set.definitions).map_err(Failure::new)
+    let (stdin, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.iter().cloned().partition(|path| path == Path::new(STDIN));
+    let mut definitions = read(&files).map_err(Failure::new)?.definitions;
+    if let Some(stdin) = stdin.first() {
+        for manifest in manifest::read(STDIN, &text(stdin)?).map_err(Failure::new)? {
+            definitions.add(manifest);
+        }
+    }
+    Ok(definitions)
 }
 
 /// The files themselves, and all YAML and JSON files of the folders; `-` stays what it is.

@@ -255,17 +255,23 @@ fn comparable_list_of<'a>(
 ) -> Result<List<'a>, &'a Fault<'a>> {
     let list = list_of(context, args)?;
     match list.get(0) {
-        Some(
-            Value::Null
+        Some(first) if !is_comparable(first) => Err(Fault::no_overload(context.arena)),
+        _ => Ok(list),
+    }
+}
+
+/// Whether a value has an order with others of its type.
+fn is_comparable(value: Value<'_>) -> bool {
+    !matches!(
+        value,
+        Value::Null
             | Value::List(_)
             | Value::Map(_)
             | Value::Type(_)
             | Value::Optional(_)
             | Value::Struct(_)
-            | Value::Opaque(_),
-        ) => Err(Fault::no_overload(context.arena)),
-        _ => Ok(list),
-    }
+            | Value::Opaque(_)
+    )
 }
 
 fn is_sorted<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
@@ -328,6 +334,9 @@ fn extreme<'a>(
     let mut elements = comparable_list_of(context, args)?.iter();
     let mut best = elements.next().ok_or_else(|| Fault::message(context.arena, empty))?;
     for element in elements {
+        if !is_comparable(element) {
+            return Err(Fault::no_overload(context.arena));
+        }
         if compare(best, element) == Some(replace) {
             best = element;
         }

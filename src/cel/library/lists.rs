@@ -275,10 +275,17 @@ fn is_comparable(value: Value<'_>) -> bool {
 }
 
 fn is_sorted<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
-    let list = comparable_list_of(context, args)?;
-    let mut pairs = list.iter().zip(list.iter().skip(1));
-    let sorted = pairs.all(|(one, two)| compare(one, two) != Some(Ordering::Greater));
-    Ok(Value::Bool(sorted))
+    let mut before = None;
+    for element in comparable_list_of(context, args)?.iter() {
+        if !is_comparable(element) {
+            return Err(Fault::no_overload(context.arena));
+        }
+        if before.is_some_and(|before| compare(before, element) == Some(Ordering::Greater)) {
+            return Ok(Value::Bool(false));
+        }
+        before = Some(element);
+    }
+    Ok(Value::Bool(true))
 }
 
 fn sum<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {

@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod params;
 mod patch;
 pub mod request;
+pub mod scope;
 pub mod snapshot;
 pub mod types;
 

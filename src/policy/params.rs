@@ -11,6 +11,7 @@ use crate::json::{Document, Node};
 use crate::policy::api::{ParamKind, ParamRef, ParameterNotFoundAction};
 use crate::policy::definitions::{Origin, ParamKindFact, ParamScope};
 use crate::policy::matching::{Selector, SelectorError};
+use crate::policy::scope::is_cluster_kind;
 
 /// The objects that can be params, by kind.
 #[derive(Clone, Debug, Default)]
@@ -262,35 +263,6 @@ impl Objects {
     }
 }
 
-/// Kinds of the API server itself that live in no namespace and that somebody could take for params. Every other kind of
-/// a built-in group is namespaced.
-const BUILT_IN_CLUSTER_KINDS: [&str; 24] = [
-    "APIService",
-    "CSIDriver",
-    "CSINode",
-    "CertificateSigningRequest",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "ClusterTrustBundle",
-    "CustomResourceDefinition",
-    "DeviceClass",
-    "FlowSchema",
-    "IPAddress",
-    "IngressClass",
-    "MutatingAdmissionPolicy",
-    "MutatingWebhookConfiguration",
-    "Namespace",
-    "Node",
-    "PersistentVolume",
-    "PriorityClass",
-    "PriorityLevelConfiguration",
-    "RuntimeClass",
-    "ServiceCIDR",
-    "StorageClass",
-    "ValidatingAdmissionPolicy",
-    "ValidatingWebhookConfiguration",
-];
-
 fn is_built_in(api_version: &str) -> bool {
     match api_version.rsplit_once('/') {
         None => true,
@@ -302,7 +274,7 @@ fn is_built_in(api_version: &str) -> bool {
 }
 
 fn default_scope(api_version: &str, kind: &str) -> ParamScope {
-    if is_built_in(api_version) && !BUILT_IN_CLUSTER_KINDS.contains(&kind) {
+    if is_built_in(api_version) && !is_cluster_kind(kind) {
         ParamScope::Namespaced
     } else {
         ParamScope::Cluster

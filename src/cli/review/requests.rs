@@ -6,6 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::cli::{Failure, files};
+use crate::policy::scope::is_cluster_kind;
 
 /// A request and where it came from.
 pub struct Asked {
@@ -70,7 +71,7 @@ fn as_review(object: Json) -> Option<Json> {
     let api_version = text("/apiVersion")?.to_owned();
     let (group, version) = api_version.rsplit_once('/').unwrap_or(("", &api_version));
     let name = text("/metadata/name").unwrap_or("").to_owned();
-    let namespaced = !CLUSTER_KINDS.contains(&kind.as_str());
+    let namespaced = !is_cluster_kind(&kind);
     let namespace = match text("/metadata/namespace") {
         Some(namespace) => namespace.to_owned(),
         None if kind == "Namespace" => name.clone(),
@@ -94,29 +95,6 @@ fn as_review(object: Json) -> Option<Json> {
         }
     }))
 }
-
-/// Kinds whose objects live in no namespace, as far as that can be known without a cluster.
-const CLUSTER_KINDS: [&str; 19] = [
-    "APIService",
-    "CSIDriver",
-    "CSINode",
-    "CertificateSigningRequest",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "CustomResourceDefinition",
-    "FlowSchema",
-    "IngressClass",
-    "MutatingWebhookConfiguration",
-    "Namespace",
-    "Node",
-    "PersistentVolume",
-    "PriorityClass",
-    "PriorityLevelConfiguration",
-    "RuntimeClass",
-    "StorageClass",
-    "ValidatingWebhookConfiguration",
-    "VolumeAttachment",
-];
 
 /// The resource that serves a kind, guessed as Kubernetes guesses it.
 fn plural(kind: &str) -> String {

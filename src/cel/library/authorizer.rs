@@ -5,7 +5,7 @@ use crate::cel::authorization::{Authorizer, Decision, GroupCheck, PathCheck, Res
 use crate::cel::cost::{self, Charge};
 use crate::cel::fault::{Fault, FaultKind, Outcome};
 use crate::cel::formats;
-use crate::cel::library::{Function, Overload, overload};
+use crate::cel::library::{Function, Overload, function, overload};
 use crate::cel::value::{Context, Opaque, Value};
 
 /// What a check costs: two are as much as an expression may have.
@@ -23,31 +23,31 @@ macro_rules! resource_check {
 }
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    builder("path", "A path outside the resources, to be checked.", &[overload(
+    function("path", "A path outside the resources, to be checked.", &[overload(
         "authorizer_path",
         "kubernetes.authorization.Authorizer.(string) -> kubernetes.authorization.PathCheck",
     )
-    .since(27)], path),
-    builder("group", "An API group, of which a resource is to be checked.", &[overload(
+    .since(27)], &[], path),
+    function("group", "An API group, of which a resource is to be checked.", &[overload(
         "authorizer_group",
         "kubernetes.authorization.Authorizer.(string) -> kubernetes.authorization.GroupCheck",
     )
-    .since(27)], group),
-    builder("serviceAccount", "The authorizer, asked for a service account (namespace, name).", &[
+    .since(27)], &[], group),
+    function("serviceAccount", "The authorizer, asked for a service account (namespace, name).", &[
         overload(
             "authorizer_serviceaccount",
             "kubernetes.authorization.Authorizer.(string, string) -> kubernetes.authorization.Authorizer",
         )
         .since(27),
-    ], service_account),
-    builder("resource", "A resource of the group, to be checked.", &[overload(
+    ], &[], service_account),
+    function("resource", "A resource of the group, to be checked.", &[overload(
         "groupcheck_resource",
         "kubernetes.authorization.GroupCheck.(string) -> kubernetes.authorization.ResourceCheck",
     )
-    .since(27)], resource),
-    builder("subresource", "A subresource to be checked.", &resource_check!("resourcecheck_subresource", 27), subresource),
-    builder("namespace", "The namespace to be checked in.", &resource_check!("resourcecheck_namespace", 27), namespace),
-    builder("name", "The name of the object to be checked.", &resource_check!("resourcecheck_name", 27), name),
+    .since(27)], &[], resource),
+    function("subresource", "A subresource to be checked.", &resource_check!("resourcecheck_subresource", 27), &[], subresource),
+    function("namespace", "The namespace to be checked in.", &resource_check!("resourcecheck_namespace", 27), &[], namespace),
+    function("name", "The name of the object to be checked.", &resource_check!("resourcecheck_name", 27), &[], name),
     selector("fieldSelector", "Only objects with such fields.", &resource_check!("authorizer_fieldselector", 31), field_selector),
     selector("labelSelector", "Only objects with such labels.", &resource_check!("authorizer_labelselector", 31), label_selector),
     Function {
@@ -63,36 +63,27 @@ pub(super) const FUNCTIONS: &[Function] = &[
         cost: Some(Charge::Fixed(CHECK_COST)),
         run: check,
     },
-    builder("allowed", "Whether the answer is yes.", &[overload(
+    function("allowed", "Whether the answer is yes.", &[overload(
         "decision_allowed",
         "kubernetes.authorization.Decision.() -> bool",
     )
-    .since(27)], allowed),
-    builder("reason", "Why, in the authorizer's words.", &[overload(
+    .since(27)], &[], allowed),
+    function("reason", "Why, in the authorizer's words.", &[overload(
         "decision_reason",
         "kubernetes.authorization.Decision.() -> string",
     )
-    .since(27)], reason),
-    builder("errored", "Whether asking failed.", &[overload(
+    .since(27)], &[], reason),
+    function("errored", "Whether asking failed.", &[overload(
         "decision_errored",
         "kubernetes.authorization.Decision.() -> bool",
     )
-    .since(27)], errored),
-    builder("error", "Why asking failed, or nothing.", &[overload(
+    .since(27)], &[], errored),
+    function("error", "Why asking failed, or nothing.", &[overload(
         "decision_error",
         "kubernetes.authorization.Decision.() -> string",
     )
-    .since(27)], error),
+    .since(27)], &[], error),
 ];
-
-const fn builder(
-    name: &'static str,
-    about: &'static str,
-    overloads: &'static [Overload],
-    run: super::Run,
-) -> Function {
-    Function { name, about, overloads, examples: &[], cost: None, run }
-}
 
 const fn selector(
     name: &'static str,
@@ -101,7 +92,7 @@ const fn selector(
     run: super::Run,
 ) -> Function {
     let cost = Some(Charge::Args(|args| parse_selector(cost::size(args, 1))));
-    Function { name, about, overloads, examples: &[], cost, run }
+    Function { cost, ..function(name, about, overloads, &[], run) }
 }
 
 /// Reading a selector, which has a requirement for every two characters at most.

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use crate::cel::cost::{self, Charge};
 use crate::cel::fault::{Fault, Outcome};
-use crate::cel::library::{Function, Overload, overload};
+use crate::cel::library::{Function, function, overload};
 use crate::cel::net::{AddressError, parse_ip};
 use crate::cel::quote::Quoted;
 use crate::cel::value::{Context, Opaque, Value};
@@ -45,42 +45,42 @@ pub(super) const FUNCTIONS: &[Function] = &[
         cost: Some(Charge::Args(|args| (cost::size(args, 0) as f64 * 2.0 * 0.1).ceil() as u64)),
         run: is_canonical,
     },
-    accessor(
+    function(
         "family",
         "4 or 6.",
         &[overload("ip_family", "net.IP.() -> int").since(30)],
         &[("ip('127.0.0.1').family()", "4")],
         family,
     ),
-    accessor(
+    function(
         "isUnspecified",
         "Whether it is `0.0.0.0` or `::`.",
         &[overload("ip_is_unspecified", "net.IP.() -> bool").since(30)],
         &[("ip('::').isUnspecified()", "true")],
         is_unspecified,
     ),
-    accessor(
+    function(
         "isLoopback",
         "Whether it is of `127.0.0.0/8`, or `::1`.",
         &[overload("ip_is_loopback", "net.IP.() -> bool").since(30)],
         &[("ip('127.1.2.3').isLoopback()", "true")],
         is_loopback,
     ),
-    accessor(
+    function(
         "isLinkLocalMulticast",
         "Whether it is of `224.0.0.0/24` or `ff02::/16`.",
         &[overload("ip_is_link_local_multicast", "net.IP.() -> bool").since(30)],
         &[("ip('ff02::1').isLinkLocalMulticast()", "true")],
         is_link_local_multicast,
     ),
-    accessor(
+    function(
         "isLinkLocalUnicast",
         "Whether it is of `169.254.0.0/16` or `fe80::/10`.",
         &[overload("ip_is_link_local_unicast", "net.IP.() -> bool").since(30)],
         &[("ip('169.254.169.254').isLinkLocalUnicast()", "true")],
         is_link_local_unicast,
     ),
-    accessor(
+    function(
         "isGlobalUnicast",
         "Whether it is none of the special addresses above, no multicast and no broadcast.",
         &[overload("ip_is_global_unicast", "net.IP.() -> bool").since(30)],
@@ -88,16 +88,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         is_global_unicast,
     ),
 ];
-
-const fn accessor(
-    name: &'static str,
-    about: &'static str,
-    overloads: &'static [Overload],
-    examples: &'static [(&'static str, &'static str)],
-    run: super::Run,
-) -> Function {
-    Function { name, about, overloads, examples, cost: None, run }
-}
 
 /// The address that a text is, or the fault that it is none.
 fn read<'a>(context: Context<'a>, text: &'a str) -> Result<IpAddr, &'a Fault<'a>> {

@@ -102,6 +102,17 @@ pub struct Overload {
     pub(crate) cost: Charge,
 }
 
+/// A function whose overloads say what a call costs.
+const fn function(
+    name: &'static str,
+    about: &'static str,
+    overloads: &'static [Overload],
+    examples: &'static [(&'static str, &'static str)],
+    run: Run,
+) -> Function {
+    Function { name, about, overloads, examples, cost: None, run }
+}
+
 /// An overload that was always there and costs 1.
 const fn overload(id: &'static str, signature: &'static str) -> Overload {
     Overload { id, signature, since: Version::BASE, cost: Charge::One }

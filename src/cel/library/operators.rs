@@ -3,54 +3,54 @@
 
 use crate::cel::cost::{self, Charge};
 use crate::cel::fault::{Fault, Outcome};
-use crate::cel::library::{Function, Overload, overload};
+use crate::cel::library::{Function, Overload, function, overload};
 use crate::cel::time::Duration;
 use crate::cel::value::{Context, Value, compare, equal};
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    operator(
+    function(
         "_==_",
         "Whether two values are equal; numbers compare across types.",
         &[overload("equals", "(<A>, <A>) -> bool")],
         &[("1 == dyn(1.0)", "true"), ("[1] == [1]", "true")],
         no_overload,
     ),
-    operator(
+    function(
         "_!=_",
         "Whether two values differ.",
         &[overload("not_equals", "(<A>, <A>) -> bool")],
         &[("'a' != 'b'", "true")],
         no_overload,
     ),
-    operator(
+    function(
         "_&&_",
         "Whether all terms are true; one that is false decides, whatever error another has.",
         &[overload("logical_and", "(bool, bool) -> bool")],
         &[("false && 1 / 0 == 1", "false")],
         no_overload,
     ),
-    operator(
+    function(
         "_||_",
         "Whether some term is true; one that is decides, whatever error another has.",
         &[overload("logical_or", "(bool, bool) -> bool")],
         &[("1 / 0 == 1 || true", "true")],
         no_overload,
     ),
-    operator(
+    function(
         "!_",
         "The opposite of a truth value.",
         &[overload("logical_not", "(bool) -> bool")],
         &[("!false", "true")],
         no_overload,
     ),
-    operator(
+    function(
         "_?_:_",
         "One of two values; the other is not evaluated.",
         &[overload("conditional", "(bool, <A>, <A>) -> <A>")],
         &[("true ? 1 : 2", "1")],
         no_overload,
     ),
-    operator(
+    function(
         "_[_]",
         "The element of a list or the value of a key.",
         &[
@@ -70,7 +70,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("[1, 2][1]", "2"), ("{'a': 1}['a']", "1")],
         no_overload,
     ),
-    operator(
+    function(
         "_[?_]",
         "The element of a list or the value of a key, if it is there.",
         &[
@@ -92,7 +92,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("[1][?5].hasValue()", "false")],
         no_overload,
     ),
-    operator(
+    function(
         "@in",
         "Whether a list has an element or a map has a key.",
         &[
@@ -103,29 +103,29 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("1 in [1, 2]", "true"), ("'a' in {'b': 1}", "false")],
         contains,
     ),
-    operator("_<_", "Whether the first comes before the second.", LESS, &[("1 < 2", "true")], less),
-    operator(
+    function("_<_", "Whether the first comes before the second.", LESS, &[("1 < 2", "true")], less),
+    function(
         "_<=_",
         "Whether the first does not come after the second.",
         LESS_EQUALS,
         &[("2 <= 2u", "true")],
         less_equals,
     ),
-    operator(
+    function(
         "_>_",
         "Whether the first comes after the second.",
         GREATER,
         &[("'b' > 'a'", "true")],
         greater,
     ),
-    operator(
+    function(
         "_>=_",
         "Whether the first does not come before the second.",
         GREATER_EQUALS,
         &[("1.5 >= 1.0", "true")],
         greater_equals,
     ),
-    operator(
+    function(
         "_+_",
         "The sum of numbers; lists, texts and octets joined.",
         &[
@@ -151,7 +151,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("'a' + 'b'", "\"ab\""), ("[1] + [2]", "[1, 2]")],
         add,
     ),
-    operator(
+    function(
         "_-_",
         "The difference.",
         &[
@@ -174,7 +174,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("5 - 3", "2")],
         subtract,
     ),
-    operator(
+    function(
         "_*_",
         "The product.",
         &[
@@ -185,7 +185,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("2 * 3", "6")],
         multiply,
     ),
-    operator(
+    function(
         "_/_",
         "The quotient; of integers the whole part.",
         &[
@@ -196,7 +196,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("7 / 2", "3")],
         divide,
     ),
-    operator(
+    function(
         "_%_",
         "The remainder, with the sign of the first.",
         &[
@@ -206,7 +206,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("-7 % 3", "-1")],
         modulo,
     ),
-    operator(
+    function(
         "-_",
         "The negative.",
         &[
@@ -217,16 +217,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         negate,
     ),
 ];
-
-const fn operator(
-    name: &'static str,
-    about: &'static str,
-    overloads: &'static [Overload],
-    examples: &'static [(&'static str, &'static str)],
-    run: super::Run,
-) -> Function {
-    Function { name, about, overloads, examples, cost: None, run }
-}
 
 const JOIN: Charge =
     Charge::Args(|args| cost::traverse(cost::size(args, 0).saturating_add(cost::size(args, 1))));

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use crate::cel::cost::{self, Charge};
 use crate::cel::fault::{Fault, Outcome};
-use crate::cel::library::{Function, Overload, overload};
+use crate::cel::library::{Function, function, overload};
 use crate::cel::quantity::{Quantity, QuantityError};
 use crate::cel::value::{Context, Opaque, Value};
 
@@ -29,35 +29,35 @@ pub(super) const FUNCTIONS: &[Function] = &[
         cost: Some(Charge::Args(cost::traverse_first)),
         run: is_quantity,
     },
-    accessor(
+    function(
         "sign",
         "-1, 0 or 1, as the quantity is.",
         &[overload("quantity_sign", "(kubernetes.Quantity) -> int").since(28)],
         &[("sign(quantity('-2'))", "-1")],
         sign,
     ),
-    accessor(
+    function(
         "isInteger",
         "Whether `asInteger` gives a value.",
         &[overload("quantity_is_integer", "kubernetes.Quantity.() -> bool").since(28)],
         &[("quantity('50k').isInteger()", "true"), ("quantity('1500m').isInteger()", "false")],
         is_integer,
     ),
-    accessor(
+    function(
         "asInteger",
         "The quantity as an integer, if nothing is lost.",
         &[overload("quantity_get_int", "kubernetes.Quantity.() -> int").since(28)],
         &[("quantity('50k').asInteger()", "50000")],
         as_integer,
     ),
-    accessor(
+    function(
         "asApproximateFloat",
         "The quantity as a double, which may lose precision.",
         &[overload("quantity_get_float", "kubernetes.Quantity.() -> double").since(28)],
         &[("quantity('1500m').asApproximateFloat()", "1.5")],
         as_double,
     ),
-    accessor(
+    function(
         "add",
         "The sum of a quantity and another, or an integer.",
         &[
@@ -72,7 +72,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("quantity('50k').add(20).asInteger()", "50020")],
         add,
     ),
-    accessor(
+    function(
         "sub",
         "The difference of a quantity and another, or an integer.",
         &[
@@ -87,7 +87,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("quantity('50k').sub(quantity('20k')).asInteger()", "30000")],
         sub,
     ),
-    accessor(
+    function(
         "isGreaterThan",
         "Whether a quantity or a version is greater than another.",
         &[
@@ -102,7 +102,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("quantity('2Gi').isGreaterThan(quantity('2G'))", "true")],
         is_greater,
     ),
-    accessor(
+    function(
         "isLessThan",
         "Whether a quantity or a version is less than another.",
         &[
@@ -114,7 +114,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         &[("semver('1.2.3').isLessThan(semver('1.10.0'))", "true")],
         is_less,
     ),
-    accessor(
+    function(
         "compareTo",
         "-1, 0 or 1, as a quantity or a version is less than another, equal or greater.",
         &[
@@ -126,16 +126,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         compare_to,
     ),
 ];
-
-const fn accessor(
-    name: &'static str,
-    about: &'static str,
-    overloads: &'static [Overload],
-    examples: &'static [(&'static str, &'static str)],
-    run: super::Run,
-) -> Function {
-    Function { name, about, overloads, examples, cost: None, run }
-}
 
 fn made<'a>(context: Context<'a>, quantity: Result<Quantity<'a>, QuantityError>) -> Outcome<'a> {
     match quantity {

@@ -1,7 +1,7 @@
 //! What calendars and clocks show, and how long lengths of time are.
 
 use crate::cel::fault::{Fault, Outcome};
-use crate::cel::library::{Function, Overload, overload};
+use crate::cel::library::{Function, function, overload};
 use crate::cel::time::Civil;
 use crate::cel::value::{Context, Value};
 
@@ -21,64 +21,73 @@ macro_rules! overloads {
     };
 }
 pub(super) const FUNCTIONS: &[Function] = &[
-    accessor(
+    function(
         "getFullYear",
         "The year.",
         &overloads!("timestamp_to_year", "timestamp_to_year_with_tz"),
+        &[],
         full_year,
     ),
-    accessor(
+    function(
         "getMonth",
         "The month, from 0.",
         &overloads!("timestamp_to_month", "timestamp_to_month_with_tz"),
+        &[],
         month,
     ),
-    accessor(
+    function(
         "getDate",
         "The day of the month, from 1.",
         &overloads!(
             "timestamp_to_day_of_month_1_based",
             "timestamp_to_day_of_month_1_based_with_tz"
         ),
+        &[],
         date,
     ),
-    accessor(
+    function(
         "getDayOfMonth",
         "The day of the month, from 0.",
         &overloads!("timestamp_to_day_of_month", "timestamp_to_day_of_month_with_tz"),
+        &[],
         day_of_month,
     ),
-    accessor(
+    function(
         "getDayOfWeek",
         "The day of the week, from 0, which is Sunday.",
         &overloads!("timestamp_to_day_of_week", "timestamp_to_day_of_week_with_tz"),
+        &[],
         day_of_week,
     ),
-    accessor(
+    function(
         "getDayOfYear",
         "The day of the year, from 0.",
         &overloads!("timestamp_to_day_of_year", "timestamp_to_day_of_year_with_tz"),
+        &[],
         day_of_year,
     ),
-    accessor(
+    function(
         "getHours",
         "The hour, or how many whole hours.",
         &overloads!("timestamp_to_hours", "timestamp_to_hours_with_tz", "duration_to_hours"),
+        &[],
         hours,
     ),
-    accessor(
+    function(
         "getMinutes",
         "The minute, or how many whole minutes.",
         &overloads!("timestamp_to_minutes", "timestamp_to_minutes_with_tz", "duration_to_minutes"),
+        &[],
         minutes,
     ),
-    accessor(
+    function(
         "getSeconds",
         "The second, or how many whole seconds.",
         &overloads!("timestamp_to_seconds", "timestamp_to_seconds_tz", "duration_to_seconds"),
+        &[],
         seconds,
     ),
-    accessor(
+    function(
         "getMilliseconds",
         "The millisecond, or how many whole milliseconds.",
         &overloads!(
@@ -86,18 +95,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
             "timestamp_to_milliseconds_with_tz",
             "duration_to_milliseconds"
         ),
+        &[],
         milliseconds,
     ),
 ];
-
-const fn accessor(
-    name: &'static str,
-    about: &'static str,
-    overloads: &'static [Overload],
-    run: super::Run,
-) -> Function {
-    Function { name, about, overloads, examples: &[], cost: None, run }
-}
 
 /// A part of what calendar and clock show, or of a length in units of so many nanoseconds.
 fn part<'a>(

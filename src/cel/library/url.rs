@@ -2,7 +2,7 @@
 
 use crate::cel::cost::{self, Charge};
 use crate::cel::fault::{Fault, Outcome};
-use crate::cel::library::{Function, Overload, overload};
+use crate::cel::library::{Function, function, overload};
 use crate::cel::url::{Url, UrlError, check};
 use crate::cel::value::{Context, Exhausted, List, Map, Opaque, Value};
 
@@ -15,49 +15,49 @@ pub(super) const FUNCTIONS: &[Function] = &[
         cost: Some(Charge::Args(cost::traverse_first)),
         run: url,
     },
-    accessor(
+    function(
         "isURL",
         "Whether a text is an absolute URI or an absolute path.",
         &[overload("is_url_string", "(string) -> bool")],
         &[("isURL('/path')", "true"), ("isURL('../path')", "false")],
         is_url,
     ),
-    accessor(
+    function(
         "getScheme",
         "The scheme in lower case, or nothing.",
         &[overload("url_get_scheme", "kubernetes.URL.() -> string")],
         &[("url('https://example.com/').getScheme()", "\"https\"")],
         scheme,
     ),
-    accessor(
+    function(
         "getHost",
         "The host and the port, or nothing.",
         &[overload("url_get_host", "kubernetes.URL.() -> string")],
         &[("url('https://[::1]:80/').getHost()", "\"[::1]:80\"")],
         host,
     ),
-    accessor(
+    function(
         "getHostname",
         "The host without the port and without brackets, or nothing.",
         &[overload("url_get_hostname", "kubernetes.URL.() -> string")],
         &[("url('https://[::1]:80/').getHostname()", "\"::1\"")],
         hostname,
     ),
-    accessor(
+    function(
         "getPort",
         "The port, or nothing.",
         &[overload("url_get_port", "kubernetes.URL.() -> string")],
         &[("url('https://example.com:80/').getPort()", "\"80\"")],
         port,
     ),
-    accessor(
+    function(
         "getEscapedPath",
         "The path, escaped, or nothing.",
         &[overload("url_get_escaped_path", "kubernetes.URL.() -> string")],
         &[("url('https://example.com/a b').getEscapedPath()", "\"/a%20b\"")],
         escaped_path,
     ),
-    accessor(
+    function(
         "getQuery",
         "The parameters of the query, each with all its values.",
         &[overload("url_get_query", "kubernetes.URL.() -> map(string, list(string))")],
@@ -65,16 +65,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         query,
     ),
 ];
-
-const fn accessor(
-    name: &'static str,
-    about: &'static str,
-    overloads: &'static [Overload],
-    examples: &'static [(&'static str, &'static str)],
-    run: super::Run,
-) -> Function {
-    Function { name, about, overloads, examples, cost: None, run }
-}
 
 fn url<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
     let arena = context.arena;

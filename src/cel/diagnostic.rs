@@ -162,7 +162,7 @@ struct Place<'s> {
 
 impl Place<'_> {
     fn of(source: &str, at: u32) -> Place<'_> {
-        let at = floor_char_boundary(source, at as usize);
+        let at = source.floor_char_boundary(at as usize);
         let before = source.get(..at).unwrap_or(source);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let rest = source.get(line_start..).unwrap_or("");
@@ -175,22 +175,14 @@ impl Place<'_> {
     }
 }
 
-fn floor_char_boundary(text: &str, at: usize) -> usize {
-    let mut at = at.min(text.len());
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
-}
-
 /// How much of a line is shown around what is underlined: about what a terminal has room for.
 const EXCERPT_WIDTH: usize = 100;
 
 /// The message, the line it is about, a caret under the span, and a hint.
 pub(crate) fn render(out: &mut String, source: &str, diagnostic: &Diagnostic) {
     let Place { line, column, text } = Place::of(source, diagnostic.span.start);
-    let start = floor_char_boundary(source, diagnostic.span.start as usize);
-    let end = floor_char_boundary(source, diagnostic.span.end as usize);
+    let start = source.floor_char_boundary(diagnostic.span.start as usize);
+    let end = source.floor_char_boundary(diagnostic.span.end as usize);
     let width = source.get(start..end).unwrap_or("").chars().take_while(|c| *c != '\n').count();
     let skipped = column.saturating_sub(EXCERPT_WIDTH / 2);
     let shown: String = text.chars().skip(skipped).take(EXCERPT_WIDTH).collect();

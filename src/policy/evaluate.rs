@@ -332,10 +332,7 @@ impl Outcome<'_> {
         let Some(text) = value.as_str().map(str::trim).filter(|text| !text.is_empty()) else {
             return;
         };
-        let mut end = text.len().min(ANNOTATION_BYTES_MAX);
-        while !text.is_char_boundary(end) {
-            end -= 1;
-        }
+        let end = text.floor_char_boundary(ANNOTATION_BYTES_MAX);
         let value = text.get(..end).unwrap_or_default().to_owned();
         self.annotations.push(Annotation { key: key.to_owned(), value });
     }

@@ -306,10 +306,7 @@ pub(super) fn last_index_of<'a>(
         return Ok(Value::Int(-1));
     }
     let end = offset(text, to).map_or(text.len(), |at| (at + part.len()).min(text.len()));
-    let mut end = end;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
+    let end = text.floor_char_boundary(end);
     Ok(Value::Int(between(text, 0, end).rfind(part).map_or(-1, |at| place_of(text, at))))
 }
 

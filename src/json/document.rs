@@ -1,5 +1,7 @@
 //! The arena that a document lives in. How text becomes nodes is `parse`; how nodes are read is `node`.
 
+use std::ops::Range;
+
 use crate::json::node::Node;
 use crate::json::parse::{Parsed, parse};
 use crate::json::syntax::SyntaxError;
@@ -223,23 +225,23 @@ pub(in crate::json) fn sorted(text: &[u8], side: &[u8], members: &[Raw]) -> Vec<
 }
 
 pub(in crate::json) fn bytes<'t>(text: &'t [u8], side: &'t [u8], raw: Raw) -> Option<&'t [u8]> {
-    let (from, start, len) = match raw {
-        Raw::Text { start, len } => (text, start, len),
-        Raw::Side { start, len, .. } => (side, start, len),
-        _ => return None,
-    };
-    let start = start as usize;
-    from.get(start..start + len as usize)
+    let (from, range) = place(text, side, raw)?;
+    from.get(range)
 }
 
 fn string<'t>(text: &'t str, side: &'t str, raw: Raw) -> Option<&'t str> {
+    let (from, range) = place(text, side, raw)?;
+    from.get(range)
+}
+
+/// Which of the two holds a string, and where.
+fn place<T>(text: T, side: T, raw: Raw) -> Option<(T, Range<usize>)> {
     let (from, start, len) = match raw {
-        Raw::Text { start, len } => (text, start, len),
-        Raw::Side { start, len, .. } => (side, start, len),
+        Raw::Text { start, len } => (text, start as usize, len as usize),
+        Raw::Side { start, len, .. } => (side, start as usize, len as usize),
         _ => return None,
     };
-    let start = start as usize;
-    from.get(start..start + len as usize)
+    Some((from, start..start + len))
 }
 
 #[cfg(test)]

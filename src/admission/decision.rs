@@ -7,7 +7,6 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value as Json;
 
-use crate::json::Document;
 use crate::json::patch::{Patch, diff_nodes};
 use crate::policy::api::{PolicyKind, StatusReason, ValidationAction};
 use crate::policy::definitions::Origin;
@@ -99,11 +98,10 @@ impl<'s> Decision<'s> {
             }
             Some(_) => decision.deny(403, "Forbidden", &outcomes),
             None => {
-                if let Some(object) = &object {
-                    let changed = Document::from_value(object);
-                    decision.patch = diff_nodes(request.object, changed.root());
+                if let Some(changed) = object {
+                    decision.patch = diff_nodes(request.object, changed.document.root());
+                    decision.object = Some(changed.value);
                 }
-                decision.object = object;
             }
         }
         decision.outcomes = outcomes;

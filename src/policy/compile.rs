@@ -274,8 +274,7 @@ impl Compiler {
                 self.complain(&field, format!("duplicate name `{}`", variable.name));
             }
             let field = format!("spec.variables[{place}].expression");
-            let full = self.envs.full.clone();
-            let compiled = self.expression(&full, &field, &variable.expression, &[]);
+            let compiled = self.expression(&field, &variable.expression, &[]);
             // For messages it is compiled again, because there it may not see the authorizer.
             let message = self.envs.message.compile(&variable.expression, &[]);
             self.envs.full.variable(&variable.name, compiled.program);
@@ -300,8 +299,6 @@ impl Compiler {
     }
 
     fn validations(&mut self, validations: &[api::Validation]) -> Vec<Validation> {
-        let full = self.envs.full.clone();
-        let message_env = self.envs.message.clone();
         let mut compiled = Vec::with_capacity(validations.len());
         for (place, validation) in validations.iter().enumerate() {
             let field = |name: &str| format!("spec.validations[{place}].{name}");
@@ -318,14 +315,14 @@ impl Compiler {
             let types = [Type::String];
             compiled.push(Validation {
                 expression: self.expression(
-                    &full,
                     &field("expression"),
                     &validation.expression,
                     &[Type::Bool],
                 ),
                 message: trimmed.filter(|text| !text.is_empty()).map(str::to_owned),
                 message_expression: message_expression.map(|text| {
-                    self.expression(&message_env, &field("messageExpression"), text, &types)
+                    let program = self.envs.message.compile(text, &types);
+                    self.keep(&field("messageExpression"), text, program)
                 }),
                 reason: validation.reason.unwrap_or_default(),
             });
@@ -334,12 +331,11 @@ impl Compiler {
     }
 
     fn annotations(&mut self, annotations: &[api::AuditAnnotation]) -> Vec<Annotation> {
-        let full = self.envs.full.clone();
         let mut compiled = Vec::with_capacity(annotations.len());
         for (place, annotation) in annotations.iter().enumerate() {
             let field = format!("spec.auditAnnotations[{place}].valueExpression");
             let types = [Type::String, Type::Null];
-            let expression = self.expression(&full, &field, &annotation.value_expression, &types);
+            let expression = self.expression(&field, &annotation.value_expression, &types);
             compiled.push(Annotation { key: annotation.key.clone(), expression });
         }
         compiled
@@ -347,18 +343,14 @@ impl Compiler {
 
     fn mutations(&mut self, mutations: &[api::Mutation]) -> Vec<Expression> {
         self.envs.full = self.envs.full.clone().mutation();
-        let full = self.envs.full.clone();
         let mut compiled = Vec::with_capacity(mutations.len());
         for (place, mutation) in mutations.iter().enumerate() {
             let field = |name: &str| format!("spec.mutations[{place}].{name}");
             let types = [Type::list(Type::json_patch())];
             let expression = match (mutation.patch_type, &mutation.json_patch) {
-                (PatchType::JsonPatch, Some(patch)) => self.expression(
-                    &full,
-                    &field("jsonPatch.expression"),
-                    &patch.expression,
-                    &types,
-                ),
+                (PatchType::JsonPatch, Some(patch)) => {
+                    self.expression(&field("jsonPatch.expression"), &patch.expression, &types)
+                }
                 (PatchType::JsonPatch, None) => {
                     let message = "must be specified when patchType is JSONPatch";
                     self.refuse(&field("jsonPatch"), "", message)
@@ -380,8 +372,20 @@ impl Compiler {
         Expression { source: source.to_owned(), program: Err(message.to_owned()) }
     }
 
-    fn expression(&mut self, env: &Env, field: &str, source: &str, types: &[Type]) -> Expression {
-        let program = env.compile(source, types).map_err(|error| {
+    /// Compiles an expression that sees everything.
+    fn expression(&mut self, field: &str, source: &str, types: &[Type]) -> Expression {
+        let program = self.envs.full.compile(source, types);
+        self.keep(field, source, program)
+    }
+
+    /// The expression, or what is wrong with it.
+    fn keep(
+        &mut self,
+        field: &str,
+        source: &str,
+        program: Result<Program, CompileError>,
+    ) -> Expression {
+        let program = program.map_err(|error| {
             self.diagnostics.push(diagnostic(field, &error));
             error.detail()
         });

@@ -23,7 +23,7 @@ pub struct Mutated<'s> {
     /// What each of them says, in order; what can't be applied comes first.
     pub outcomes: Vec<Outcome<'s>>,
     /// The object as they left it; none if it is as it was.
-    pub object: Option<Json>,
+    pub object: Option<Changed>,
 }
 
 /// Lets every mutating policy that matches change the object.
@@ -41,7 +41,7 @@ pub fn mutate<'s: 'q, 'q>(question: Question<'s, 'q>) -> Result<Mutated<'s>, Hal
     if state.dirty && !reinvocable.is_empty() && !denied(&outcomes) {
         outcomes.extend(state.again(question, &reinvocable)?);
     }
-    Ok(Mutated { outcomes, object: state.object.map(|changed| changed.value) })
+    Ok(Mutated { outcomes, object: state.object })
 }
 
 fn denied(outcomes: &[Outcome<'_>]) -> bool {
@@ -65,10 +65,13 @@ struct State {
     dirty: bool,
 }
 
-/// An object that policies changed: as it is patched, and as expressions see it.
-struct Changed {
-    value: Json,
-    document: Document,
+/// An object that policies changed.
+#[derive(Debug)]
+pub struct Changed {
+    /// As it is patched.
+    pub value: Json,
+    /// As expressions see it.
+    pub document: Document,
 }
 
 impl State {
@@ -299,21 +302,10 @@ fn check_object(object: &Json) -> Result<(), Halt> {
         None => Ok(()),
         Some(field) => {
             let name = if field == "kind" { "Kind" } else { field };
-            Err(Halt::Broken(format!("Object '{name}' is missing in '{}'", sorted(object))))
+            // Go writes the members in the order of their names.
+            let mut sorted = object.clone();
+            sorted.sort_all_objects();
+            Err(Halt::Broken(format!("Object '{name}' is missing in '{sorted}'")))
         }
-    }
-}
-
-/// The object with its members in the order in which Go writes them.
-fn sorted(value: &Json) -> Json {
-    match value {
-        Json::Object(members) => {
-            let mut members: Vec<(String, Json)> =
-                members.iter().map(|(key, value)| (key.clone(), sorted(value))).collect();
-            members.sort_by(|a, b| a.0.cmp(&b.0));
-            Json::Object(members.into_iter().collect())
-        }
-        Json::Array(items) => Json::Array(items.iter().map(sorted).collect()),
-        other => other.clone(),
     }
 }

@@ -17,6 +17,7 @@ mod answers;
 mod changes;
 mod control_plane;
 mod kubectl;
+mod natively;
 mod outages;
 mod pki;
 mod processes;

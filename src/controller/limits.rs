@@ -115,3 +115,13 @@ pub const QUESTIONS_MAX: usize = 128;
 
 /// For one question. The webhook has 10 seconds for all of its own.
 pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long a Lease is good for after it was renewed: for so long nobody writes when the one that did has died. Requests
+/// are decided all the time.
+pub const LEASE_SECONDS: u64 = 6;
+
+/// How long before its end a Lease is renewed. The clocks of the nodes may differ by as much.
+pub const LEASE_GRACE_SECONDS: u64 = 2;
+
+/// How long stopping waits for the Lease to be given back. Without that, it ends by itself.
+pub const LEASE_RELEASE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -17,6 +17,7 @@ pub mod certificates;
 pub mod cluster;
 mod crds;
 pub mod files;
+pub mod leader;
 pub mod limits;
 pub mod publish;
 pub mod registration;

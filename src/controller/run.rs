@@ -11,7 +11,7 @@ use crate::controller::certificates::authority::Material;
 use crate::controller::cluster::Task;
 use crate::controller::publish::Publisher;
 use crate::controller::registration::{Endpoint, Inputs};
-use crate::controller::{Snapshots, certificates, cluster, registration, status};
+use crate::controller::{Snapshots, certificates, cluster, leader, registration, status};
 use crate::telemetry::Metrics;
 
 /// What the controller is told when it begins.
@@ -23,6 +23,8 @@ pub struct Options {
     pub certificates: certificates::Options,
     /// How the API server finds us; none if it is not to.
     pub registration: Option<registration::Options>,
+    /// How replicas agree on which of them writes.
+    pub leader: leader::Options,
 }
 
 impl Options {
@@ -36,6 +38,11 @@ impl Options {
                 names: endpoint.names(),
             },
             registration: Some(registration::Options::new(endpoint, namespace)),
+            leader: leader::Options {
+                namespace: namespace.to_owned(),
+                lease: "portcullis".to_owned(),
+                identity: None,
+            },
         }
     }
 }
@@ -54,7 +61,20 @@ pub struct Channels {
 /// The tasks; they end when this is dropped. What is registered stays.
 #[must_use = "the tasks end when this is dropped"]
 #[derive(Debug)]
-pub struct Running(#[expect(dead_code, reason = "held until it is dropped")] Vec<Task>);
+pub struct Running {
+    tasks: Vec<Task>,
+    leader: Task,
+}
+
+impl Running {
+    /// Ends the tasks and lets another replica write at once.
+    pub async fn stop(self) {
+        let Running { tasks, leader } = self;
+        // Whoever writes listens; when nobody does, the Lease is given back.
+        drop(tasks);
+        leader.ended().await;
+    }
+}
 
 /// Begins to watch, compile, certify, register and tell.
 pub fn start(
@@ -67,6 +87,7 @@ pub fn start(
     let Channels { snapshots, certificates, ready } = channels;
     let (observed_sender, observed) = watch::channel(None);
     let (registered_sender, registered) = watch::channel(None);
+    let (leads_sender, leads) = watch::channel(false);
     let published = snapshots.subscribe();
     let certified = certificates.subscribe();
     let publisher = Publisher::new(options.version, metrics.clone(), snapshots);
@@ -83,11 +104,14 @@ pub fn start(
     // Who registers elsewhere knows when policies are in force as soon as they are compiled.
     let registered = if options.registration.is_some() { registered } else { published.clone() };
     if let Some(options) = options.registration {
-        let inputs = Inputs { snapshots: published, certificates: certified, ready };
+        let inputs =
+            Inputs { snapshots: published, certificates: certified, ready, leads: leads.clone() };
         let client = client.clone();
         let keep = registration::keep(client, options, metrics.clone(), inputs, registered_sender);
         tasks.push(Task::spawn(keep));
     }
-    tasks.push(Task::spawn(status::keep(client, metrics, clock, observed, registered)));
-    Running(tasks)
+    let leader = Task::spawn(leader::keep(client.clone(), options.leader, leads_sender));
+    let told = status::Inputs { observed, registered, leads };
+    tasks.push(Task::spawn(status::keep(client, metrics, clock, told)));
+    Running { tasks, leader }
 }

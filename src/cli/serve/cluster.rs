@@ -43,6 +43,12 @@ pub struct ClusterArgs {
     /// The Secret that keeps the certificate and its authority
     #[arg(long, default_value = "portcullis-tls")]
     certificate_secret: String,
+    /// The Lease that the replica holds that writes registration and status
+    #[arg(long, default_value = "portcullis")]
+    lease: String,
+    /// What this replica is called in the Lease; by default something random
+    #[arg(long, value_name = "NAME", env = "POD_NAME")]
+    identity: Option<String>,
     /// The Service by which the API server reaches us
     #[arg(long, default_value = "portcullis")]
     service: String,
@@ -78,6 +84,8 @@ impl ClusterArgs {
     fn controller(&self, version: Version) -> Options {
         let mut options = Options::new(version, self.endpoint(), &self.namespace);
         options.certificates.secret.clone_from(&self.certificate_secret);
+        options.leader.lease.clone_from(&self.lease);
+        options.leader.identity.clone_from(&self.identity);
         if let Some(registration) = &mut options.registration {
             registration.timeout_seconds = self.webhook_timeout_seconds;
             registration.excluded_namespaces.clone_from(&self.exclude_namespace);
@@ -115,7 +123,8 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let place = Place { listener, certificates, reviewer, metrics, linger: LINGER };
     let ended = place.serve().await;
     // The tasks end when they are dropped; what is registered stays.
-    drop((running, tasks));
+    drop(tasks);
+    running.stop().await;
     ended
 }
 

@@ -41,6 +41,12 @@ impl Task {
     pub(in crate::controller) fn spawn(work: impl Future<Output = ()> + Send + 'static) -> Task {
         Task(tokio::spawn(work))
     }
+
+    /// Waits until it ends by itself.
+    pub(in crate::controller) async fn ended(mut self) {
+        // That it was cut off is no concern of whoever waits for its end.
+        let _ = (&mut self.0).await;
+    }
 }
 
 type Changes = mpsc::Sender<Change>;

@@ -2,7 +2,7 @@
 //! [`webhooks`]; here is when they are written.
 //!
 //! # Guarantees
-//! - Nothing is registered before the server answers.
+//! - Nothing is registered before the server answers, and only by the replica that [leads](crate::controller::leader).
 //! - Nothing is withdrawn on stopping or starting, nor because a first list was empty: see [`EMPTY_FIRST_LIST_GRACE`].
 //! - When the last policy is deleted while we run, nothing is asked of us any more.
 //! - What somebody else edited or deleted comes back within [`REGISTRATION_INTERVAL`].
@@ -99,6 +99,8 @@ pub struct Inputs {
     pub certificates: watch::Receiver<Option<Arc<Material>>>,
     /// Whether the server answers.
     pub ready: watch::Receiver<bool>,
+    /// Whether this replica writes.
+    pub leads: watch::Receiver<bool>,
 }
 
 /// Keeps the registration as the policies need it. Sends each snapshot whose requests the API server sends here. Ends
@@ -116,7 +118,13 @@ pub async fn keep(
         let snapshot = inputs.snapshots.borrow_and_update().clone();
         let certificates = inputs.certificates.borrow_and_update().clone();
         let is_ready = *inputs.ready.borrow_and_update();
-        if let (Some(snapshot), Some(certificates), true) = (snapshot, certificates, is_ready) {
+        let leads = *inputs.leads.borrow_and_update();
+        if !leads {
+            // Whoever writes now knows better what is there.
+            keeper.written = None;
+        }
+        let can = is_ready && leads;
+        if let (Some(snapshot), Some(certificates), true) = (snapshot, certificates, can) {
             let webhooks = Webhooks::new(&snapshot, &keeper.options, &certificates.authorities_pem);
             due = Instant::now() + keeper.write(webhooks, due).await;
             if keeper.is_written() {
@@ -133,6 +141,7 @@ pub async fn keep(
             told = inputs.snapshots.changed() => told,
             told = inputs.certificates.changed() => told,
             told = inputs.ready.changed() => told,
+            told = inputs.leads.changed() => told,
             () = sleep_until(due) => Ok(()),
         };
         if told.is_err() {

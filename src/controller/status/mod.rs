@@ -30,14 +30,20 @@ use crate::telemetry::metrics::Written;
 /// What identifies an object for as long as it lives.
 type Key = (Watched, String, String);
 
+/// What status needs to hear of.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// The policies and bindings, and what became of them.
+    pub observed: watch::Receiver<Option<Arc<Observed>>>,
+    /// The snapshot whose requests the API server sends.
+    pub registered: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// Whether this replica writes.
+    pub leads: watch::Receiver<bool>,
+}
+
 /// Keeps the status of all policies and bindings. Ends when nothing is observed any more.
-pub async fn keep(
-    client: Client,
-    metrics: Arc<Metrics>,
-    clock: fn() -> Timestamp,
-    mut observed: watch::Receiver<Option<Arc<Observed>>>,
-    mut registered: watch::Receiver<Option<Arc<Snapshot>>>,
-) {
+pub async fn keep(client: Client, metrics: Arc<Metrics>, clock: fn() -> Timestamp, inputs: Inputs) {
+    let Inputs { mut observed, mut registered, mut leads } = inputs;
     // What we wrote: it may not have been observed yet.
     let mut written: HashMap<Key, PolicyStatus> = HashMap::new();
     loop {
@@ -45,7 +51,11 @@ pub async fn keep(
         let seen = observed.borrow_and_update().clone();
         let asked = registered.borrow_and_update().clone();
         let mut failed = 0;
-        if let Some(seen) = seen {
+        let is_leader = *leads.borrow_and_update();
+        if !is_leader {
+            written.clear();
+        }
+        if let Some(seen) = seen.filter(|_| is_leader) {
             let writes = pending(&seen, asked.as_deref(), &mut written, clock());
             let client = &client;
             let writing = futures::stream::iter(writes).map(async |(object, status)| {
@@ -74,6 +84,7 @@ pub async fn keep(
         let told = tokio::select! {
             told = observed.changed() => told,
             told = registered.changed() => told,
+            told = leads.changed() => told,
             () = again => Ok(()),
         };
         if told.is_err() {

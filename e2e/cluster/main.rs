@@ -14,6 +14,7 @@
 )]
 
 mod answers;
+mod break_glass;
 mod changes;
 mod control_plane;
 mod kubectl;

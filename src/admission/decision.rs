@@ -59,6 +59,7 @@ impl<'s> Decision<'s> {
         let mut decision = Decision { allowed: true, ..Decision::default() };
         let mut audited = Vec::new();
         for outcome in &outcomes {
+            decision.warn_of_suspended(outcome, &mut audited);
             for failure in outcome.failures.iter().filter(|failure| outcome.counts(failure)) {
                 if !matches!(failure.cause, Cause::Denied | Cause::Error) {
                     continue;
@@ -91,6 +92,11 @@ impl<'s> Decision<'s> {
     ) -> Decision<'s> {
         let Mutated { outcomes, object } = mutated;
         let mut decision = Decision { allowed: true, ..Decision::default() };
+        let mut audited = Vec::new();
+        for outcome in &outcomes {
+            decision.warn_of_suspended(outcome, &mut audited);
+        }
+        decision.audit(&audited);
         match first_denial(&outcomes) {
             // The API server's dispatcher changes the reason and leaves the code.
             Some((_, Failure { cause: Cause::MutationError, .. })) => {
@@ -131,6 +137,22 @@ impl<'s> Decision<'s> {
         let text = format!("Validation failed for {}: {}", subject(outcome), failure.message);
         if !self.warnings.contains(&text) {
             self.warnings.push(text);
+        }
+    }
+
+    /// What would deny the request if enforcement were not suspended is told to the user, and audited.
+    fn warn_of_suspended<'o>(&mut self, outcome: &'o Outcome<'_>, audited: &mut Vec<Audited<'o>>) {
+        let Some(suspension) = outcome.suspended else { return };
+        for failure in outcome.failures.iter().filter(|failure| outcome.would_deny(failure)) {
+            let (subject, until) = (subject(outcome), suspension.until);
+            let message = &failure.message;
+            let text = format!("Break-glass until {until}: {subject} would deny this: {message}");
+            if !self.warnings.contains(&text) {
+                self.warnings.push(text);
+            }
+            if !outcome.actions().contains(&ValidationAction::Audit) {
+                audited.push(Audited::new(outcome, failure));
+            }
         }
     }
 

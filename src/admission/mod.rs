@@ -23,6 +23,7 @@ use crate::policy::Request;
 use crate::policy::evaluate::validate;
 use crate::policy::invocation::{Halt, Question};
 use crate::policy::mutate::mutate;
+use crate::policy::outcome::Outcome;
 
 /// Asks every policy of a phase that matches the request, or only those with one failure policy, and decides.
 ///
@@ -38,14 +39,30 @@ pub fn review<'s>(
     let Asked { phase, failure } = asked.into();
     let question = Question { failure, request, snapshot, facts, arena };
     let decision = match phase {
-        Phase::Mutate => mutate(question).map(|mutated| Decision::of_mutations(request, mutated)),
-        Phase::Validate => validate(question).map(Decision::of_validations),
+        Phase::Mutate => mutate(question).map(|mut mutated| {
+            suspend(&mut mutated.outcomes, snapshot);
+            Decision::of_mutations(request, mutated)
+        }),
+        Phase::Validate => validate(question).map(|mut outcomes| {
+            suspend(&mut outcomes, snapshot);
+            Decision::of_validations(outcomes)
+        }),
     };
     decision.or_else(|halt| match halt {
         Halt::Need(need) => Err(need),
         Halt::NamespaceMissing(name) => Ok(Decision::namespace_missing(&name)),
         Halt::Broken(message) => Ok(Decision::internal_error(&message)),
     })
+}
+
+/// Says of each outcome whether break-glass lets the request pass in spite of it.
+fn suspend<'s>(outcomes: &mut [Outcome<'s>], snapshot: &'s Snapshot) {
+    if snapshot.suspensions().is_empty() {
+        return;
+    }
+    for outcome in outcomes {
+        outcome.suspended = snapshot.suspends(outcome.policy);
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The command line: arguments and files in, text and exit codes out. It wires everything together, and is the only
 //! room that reads arguments and the environment.
 
+mod break_glass;
 mod check;
 mod crds;
 mod diagnostics;
@@ -10,6 +11,7 @@ mod functions;
 mod ledger;
 mod review;
 mod serve;
+mod uninstall;
 
 use std::fmt;
 use std::io;
@@ -36,6 +38,8 @@ enum Command {
     /// Prints the CustomResourceDefinitions, to be applied
     Crds,
     Ledger(ledger::LedgerArgs),
+    BreakGlass(break_glass::BreakGlassArgs),
+    Uninstall(uninstall::UninstallArgs),
 }
 
 /// How a command ended.
@@ -98,6 +102,8 @@ pub fn main() -> ExitCode {
         Command::Ledger(args) => ledger::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Functions(args) => functions::run(args),
+        Command::BreakGlass(args) => break_glass::run(args),
+        Command::Uninstall(args) => uninstall::run(args),
     };
     match ended {
         Ok(exit) => exit.into(),
@@ -106,6 +112,11 @@ pub fn main() -> ExitCode {
             Exit::Usage.into()
         }
     }
+}
+
+/// What commands that speak to a cluster wait on.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
 }
 
 /// A YAML or JSON document as JSON, read as `kubectl` reads it.

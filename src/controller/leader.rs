@@ -7,6 +7,8 @@
 //! - A replica that stops in order gives the Lease back; one that dies loses it after [`LEASE_SECONDS`].
 //! - A container that is restarted in its Pod takes its own Lease up again at once: it goes by the name of the Pod.
 
+use std::sync::Arc;
+
 use kube::Client;
 use kube_lease_manager::{LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
@@ -16,6 +18,7 @@ use crate::controller::limits::{
     LEASE_GRACE_SECONDS, LEASE_RELEASE_TIMEOUT, LEASE_SECONDS, RETRY_INTERVAL_MAX,
 };
 use crate::controller::registration::FIELD_MANAGER;
+use crate::telemetry::Metrics;
 
 /// The Lease, and who we are.
 #[derive(Clone, Debug)]
@@ -29,12 +32,17 @@ pub struct Options {
 }
 
 /// Says whether this replica is the one that writes, until nobody listens; then it gives the Lease back.
-pub async fn keep(client: Client, options: Options, leads: watch::Sender<bool>) {
+pub async fn keep(
+    client: Client,
+    options: Options,
+    metrics: Arc<Metrics>,
+    leads: watch::Sender<bool>,
+) {
     while !leads.is_closed() {
-        if let Err(error) = hold(&client, &options, &leads).await {
+        if let Err(error) = hold(&client, &options, &metrics, &leads).await {
             tracing::error!(%error, lease = options.lease, "the Lease can't be had: another replica has to write");
         }
-        tell(&leads, false);
+        tell(&leads, &metrics, false);
         let closed = leads.closed();
         // Whichever comes first.
         let _ = timeout(RETRY_INTERVAL_MAX, closed).await;
@@ -45,6 +53,7 @@ pub async fn keep(client: Client, options: Options, leads: watch::Sender<bool>) 
 async fn hold(
     client: &Client,
     options: &Options,
+    metrics: &Metrics,
     leads: &watch::Sender<bool>,
 ) -> Result<(), LeaseManagerError> {
     let mut manager = LeaseManagerBuilder::new(client.clone(), &options.lease)
@@ -59,7 +68,7 @@ async fn hold(
     let (mut state, mut task) = manager.watch().await;
     loop {
         let is_leader = *state.borrow_and_update();
-        tell(leads, is_leader);
+        tell(leads, metrics, is_leader);
         tokio::select! {
             changed = state.changed() => if changed.is_err() { break },
             () = leads.closed() => break,
@@ -76,7 +85,8 @@ async fn hold(
     }
 }
 
-fn tell(leads: &watch::Sender<bool>, is_leader: bool) {
+fn tell(leads: &watch::Sender<bool>, metrics: &Metrics, is_leader: bool) {
+    metrics.leads(is_leader);
     if leads.send_if_modified(|leads| std::mem::replace(leads, is_leader) != is_leader) {
         let who = if is_leader { "this replica" } else { "another replica" };
         tracing::info!("{who} writes registration and status");

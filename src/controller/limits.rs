@@ -125,3 +125,13 @@ pub const LEASE_GRACE_SECONDS: u64 = 2;
 
 /// How long stopping waits for the Lease to be given back. Without that, it ends by itself.
 pub const LEASE_RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long the API server waits for an answer while break-glass suspends everything: whoever broke the glass wants the
+/// cluster to move, and a server that hangs must not slow every request down.
+pub const SUSPENDED_TIMEOUT_SECONDS: u8 = 2;
+
+/// How long a BreakGlass is good for at most, whatever it says: somebody will have forgotten it.
+pub const BREAK_GLASS_MAX: Duration = Duration::from_hours(24);
+
+/// How often a BreakGlass that is active is told in the log.
+pub const BREAK_GLASS_REMINDER: Duration = Duration::from_mins(1);

@@ -13,6 +13,7 @@
 //! - Whatever can't be read or compiled is told: in the log, in metrics, in the status of the policy.
 
 pub mod access;
+pub mod break_glass;
 pub mod certificates;
 pub mod cluster;
 mod crds;
@@ -23,6 +24,7 @@ pub mod publish;
 pub mod registration;
 mod run;
 pub mod status;
+pub mod uninstall;
 
 use std::sync::Arc;
 

@@ -11,7 +11,9 @@ use crate::controller::certificates::authority::Material;
 use crate::controller::cluster::Task;
 use crate::controller::publish::Publisher;
 use crate::controller::registration::{Endpoint, Inputs};
-use crate::controller::{Snapshots, certificates, cluster, leader, registration, status};
+use crate::controller::{
+    Snapshots, break_glass, certificates, cluster, leader, registration, status,
+};
 use crate::telemetry::Metrics;
 
 /// What the controller is told when it begins.
@@ -92,7 +94,7 @@ pub fn start(
     let certified = certificates.subscribe();
     let publisher = Publisher::new(options.version, metrics.clone(), snapshots);
     let mut tasks = vec![
-        Task::spawn(cluster::follow(client.clone(), publisher, observed_sender)),
+        Task::spawn(cluster::follow(client.clone(), publisher, observed_sender, clock)),
         Task::spawn(certificates::keep(
             client.clone(),
             options.certificates,
@@ -110,7 +112,11 @@ pub fn start(
         let keep = registration::keep(client, options, metrics.clone(), inputs, registered_sender);
         tasks.push(Task::spawn(keep));
     }
-    let leader = Task::spawn(leader::keep(client.clone(), options.leader, leads_sender));
+    let leader =
+        Task::spawn(leader::keep(client.clone(), options.leader, metrics.clone(), leads_sender));
+    let told = break_glass::Inputs { observed: observed.clone(), leads: leads.clone() };
+    let telling = break_glass::tell(client.clone(), metrics.clone(), clock, told);
+    tasks.push(Task::spawn(telling));
     let told = status::Inputs { observed, registered, leads };
     tasks.push(Task::spawn(status::keep(client, metrics, clock, told)));
     Running { tasks, leader }

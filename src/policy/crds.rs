@@ -4,11 +4,11 @@
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::policy::api::{MutatingPolicy, PolicyBinding, ValidatingPolicy};
+use crate::policy::api::{BreakGlass, MutatingPolicy, PolicyBinding, ValidatingPolicy};
 
 /// File names in `crds/`, and their content in YAML.
 pub fn crds() -> Vec<(String, String)> {
-    [ValidatingPolicy::crd(), MutatingPolicy::crd(), PolicyBinding::crd()]
+    [ValidatingPolicy::crd(), MutatingPolicy::crd(), PolicyBinding::crd(), BreakGlass::crd()]
         .iter()
         .map(|crd| {
             let mut value = serde_json::to_value(crd).unwrap_or_default();

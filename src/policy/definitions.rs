@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use crate::json::Document;
-use crate::policy::api::{MutatingPolicySpec, PolicyBindingSpec, ValidatingPolicySpec};
+use crate::policy::api::{
+    BreakGlassSpec, MutatingPolicySpec, PolicyBindingSpec, ValidatingPolicySpec,
+};
 use crate::policy::matching::Equivalents;
 
 /// Whose API a policy or binding was written in. A binding applies only to policies of its own origin.
@@ -48,6 +50,8 @@ pub struct Definitions {
     pub param_kinds: Vec<ParamKindFact>,
     /// Which resources serve the same objects.
     pub equivalents: Equivalents,
+    /// What suspends policies of ours now.
+    pub suspensions: Vec<BreakGlassSpec>,
 }
 
 /// What is known of a kind that policies name as `paramKind`.

@@ -1,7 +1,7 @@
 //! What one policy says to one request, through one binding and with one param. What becomes of the request is decided
 //! elsewhere; here is everything that such a decision, a report or a record needs.
 
-use crate::policy::api::{FailurePolicy, StatusReason, ValidationAction};
+use crate::policy::api::{BreakGlassSpec, FailurePolicy, StatusReason, ValidationAction};
 use crate::policy::compile::Policy;
 use crate::policy::snapshot::Binding;
 
@@ -22,6 +22,8 @@ pub struct Outcome<'s> {
     pub annotations: Vec<Annotation>,
     /// Whether a mutating policy changed the object.
     pub changed: bool,
+    /// Why nothing that fails denies the request, if so.
+    pub suspended: Option<&'s BreakGlassSpec>,
 }
 
 /// One validation that is not met, or one error.
@@ -75,6 +77,7 @@ impl Outcome<'_> {
             failures: Vec::new(),
             annotations: Vec::new(),
             changed: false,
+            suspended: None,
         }
     }
 
@@ -95,6 +98,11 @@ impl Outcome<'_> {
 
     /// Whether the failure denies the request.
     pub fn denies(&self, failure: &Failure) -> bool {
+        self.suspended.is_none() && self.would_deny(failure)
+    }
+
+    /// Whether the failure denies the request, or would if enforcement were not suspended.
+    pub fn would_deny(&self, failure: &Failure) -> bool {
         self.counts(failure)
             && match failure.cause {
                 Cause::Denied | Cause::Error => self.actions().contains(&ValidationAction::Deny),

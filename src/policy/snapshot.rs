@@ -14,8 +14,8 @@ use sha2::{Digest, Sha256};
 
 use crate::cel::Version;
 use crate::policy::api::{
-    FailurePolicy, MatchResources, NamedRule, PolicyBindingSpec, PolicyDiagnostic, PolicyKind,
-    ValidationAction,
+    BreakGlassSpec, FailurePolicy, MatchResources, NamedRule, PolicyBindingSpec, PolicyDiagnostic,
+    PolicyKind, ValidationAction,
 };
 use crate::policy::check;
 use crate::policy::compile::Policy;
@@ -37,6 +37,7 @@ pub struct Snapshot {
     pub(in crate::policy) params: Params,
     namespaces: HashMap<String, NamespaceObject>,
     pub(in crate::policy) equivalents: Equivalents,
+    suspensions: Vec<BreakGlassSpec>,
 }
 
 /// Policies in the order in which they are asked.
@@ -176,7 +177,19 @@ impl Snapshot {
             params: Params::new(definitions.params, &definitions.param_kinds),
             namespaces: namespaces(&definitions.namespaces),
             equivalents: definitions.equivalents,
+            suspensions: definitions.suspensions,
         }
+    }
+
+    /// What suspends a policy now, if anything does. The API server's own policies are not ours to suspend.
+    pub fn suspends(&self, policy: &Policy) -> Option<&BreakGlassSpec> {
+        let ours = policy.origin == Origin::Portcullis;
+        self.suspensions.iter().find(|suspension| ours && suspension.suspends(&policy.name))
+    }
+
+    /// What suspends policies now.
+    pub fn suspensions(&self) -> &[BreakGlassSpec] {
+        &self.suspensions
     }
 
     /// The bound policies that can match the request, in the order in which they are asked. Nothing is asked about what
@@ -238,6 +251,9 @@ impl Snapshot {
             for binding in &bound.bindings {
                 hasher.update(format!("{binding:?}").as_bytes());
             }
+        }
+        for suspension in &self.suspensions {
+            hasher.update(format!("{suspension:?}").as_bytes());
         }
         hasher.finalize().into()
     }

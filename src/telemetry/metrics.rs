@@ -206,6 +206,8 @@ pub struct Metrics {
     watch_failures: Counter,
     writes: Family<WriteLabels, Counter>,
     certificate_expiry: Gauge,
+    suspensions: Gauge,
+    leads: Gauge,
     http_errors: Family<StatusLabels, Counter>,
     connections: Gauge,
     refused: Family<RefusalLabels, Counter>,
@@ -235,6 +237,8 @@ impl Metrics {
             watch_failures: Counter::default(),
             writes: Family::default(),
             certificate_expiry: Gauge::default(),
+            suspensions: Gauge::default(),
+            leads: Gauge::default(),
             http_errors: Family::default(),
             connections: Gauge::default(),
             refused: Family::default(),
@@ -278,6 +282,12 @@ impl Metrics {
             "When the serving certificate expires",
             self.certificate_expiry.clone(),
         );
+        r.register(
+            "break_glass_active",
+            "BreakGlasses that suspend policies now",
+            self.suspensions.clone(),
+        );
+        r.register("leader", "Whether this replica writes to the cluster", self.leads.clone());
         r.register("http_errors", "HTTP requests that were refused", self.http_errors.clone());
         r.register("connections", "Open connections", self.connections.clone());
         r.register(
@@ -364,6 +374,16 @@ impl Metrics {
     /// When the serving certificate expires.
     pub fn certificate_expires(&self, at_seconds: i64) {
         self.certificate_expiry.set(at_seconds);
+    }
+
+    /// So many BreakGlasses suspend policies.
+    pub fn suspended(&self, count: usize) {
+        self.suspensions.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Whether this replica writes.
+    pub fn leads(&self, leads: bool) {
+        self.leads.set(i64::from(leads));
     }
 
     /// An HTTP request was refused with this status.

@@ -194,6 +194,9 @@ async fn write(
 }
 
 /// The labels of everything that the controller makes.
+/// The selector of everything that we made in a cluster.
+pub(in crate::controller) const MANAGED: &str = "app.kubernetes.io/managed-by=portcullis";
+
 pub(in crate::controller) fn labels() -> BTreeMap<String, String> {
     BTreeMap::from([("app.kubernetes.io/managed-by".into(), "portcullis".into())])
 }

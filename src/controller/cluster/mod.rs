@@ -21,6 +21,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::OptionFuture;
+use jiff::Timestamp;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
@@ -72,6 +73,7 @@ pub async fn follow(
     client: Client,
     publisher: Publisher,
     observed: watch::Sender<Option<Arc<Observed>>>,
+    clock: fn() -> Timestamp,
 ) {
     let (sender, receiver) = mpsc::channel(CHANGES_MAX);
     let metrics = publisher.metrics();
@@ -84,6 +86,8 @@ pub async fn follow(
         client,
         publisher,
         observed,
+        clock,
+        suspended_until: None,
         sender,
         receiver,
         state: State::default(),
@@ -100,6 +104,9 @@ struct Follower {
     client: Client,
     publisher: Publisher,
     observed: watch::Sender<Option<Arc<Observed>>>,
+    clock: fn() -> Timestamp,
+    /// When a BreakGlass ends that is in what was published.
+    suspended_until: Option<Instant>,
     sender: mpsc::Sender<state::Change>,
     receiver: mpsc::Receiver<state::Change>,
     state: State,
@@ -170,7 +177,9 @@ impl Follower {
             return None;
         }
         let told = self.told_at.map(|at| at + DEBOUNCE_INTERVAL);
-        let Some(dirty) = self.dirty else { return told };
+        let Some(dirty) = self.dirty else {
+            return told.into_iter().chain(self.suspended_until).min();
+        };
         let is_first = self.observed.borrow().is_none();
         let patience = if is_first { PARAMS_PATIENCE_FIRST } else { PARAMS_PATIENCE };
         let waits = self.params.iter().filter(|(kind, _)| !self.state.knows_params(kind));
@@ -179,8 +188,16 @@ impl Follower {
     }
 
     async fn act(&mut self) {
+        if self.suspended_until.is_some_and(|until| until <= Instant::now()) {
+            self.dirty.get_or_insert_with(Instant::now);
+        }
         if let Some(since) = self.dirty.take() {
-            let definitions = self.state.definitions();
+            let now = (self.clock)();
+            let definitions = self.state.definitions(now);
+            self.suspended_until = self.state.suspended_until(now).map(|until| {
+                let left = until.duration_since(now).unsigned_abs();
+                Instant::now() + left
+            });
             match self.publisher.publish(definitions, since).await {
                 Ok(snapshot) => self.state.snapshot = Some(snapshot),
                 Err(_) => {

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use crate::controller::limits::BREAK_GLASS_MAX;
 use crate::json::Document;
 use crate::policy::Definitions;
-use crate::policy::api::{ParamKind, PolicyStatus};
+use crate::policy::api::{BreakGlassSpec, ParamKind, PolicyStatus};
 use crate::policy::definitions::{ParamKindFact, ParamScope};
 use crate::policy::manifest::Manifest;
 use crate::policy::matching::Equivalents;
@@ -22,14 +25,21 @@ pub enum Watched {
     Bindings,
     /// Namespaces.
     Namespaces,
+    /// BreakGlasses.
+    BreakGlasses,
     /// The objects of a param kind.
     Params(KindKey),
 }
 
 impl Watched {
     /// What is watched always.
-    pub const BASE: [Watched; 4] =
-        [Watched::Validating, Watched::Mutating, Watched::Bindings, Watched::Namespaces];
+    pub const BASE: [Watched; 5] = [
+        Watched::Validating,
+        Watched::Mutating,
+        Watched::Bindings,
+        Watched::Namespaces,
+        Watched::BreakGlasses,
+    ];
 }
 
 /// A kind, by `apiVersion` and name.
@@ -101,6 +111,31 @@ pub enum Content {
     Manifest(Box<Manifest>),
     /// A Namespace or a param.
     Document(Arc<Document>),
+    /// A BreakGlass.
+    BreakGlass(Arc<BreakGlassObject>),
+}
+
+/// A BreakGlass as it was seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BreakGlassObject {
+    /// Its name.
+    pub name: String,
+    /// `metadata.uid`.
+    pub uid: String,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What it says.
+    pub spec: BreakGlassSpec,
+    /// Whether its status says that it is active.
+    pub told_active: Option<bool>,
+}
+
+impl BreakGlassObject {
+    /// When it ends.
+    pub fn ends(&self) -> Timestamp {
+        let latest = self.created.saturating_add(BREAK_GLASS_MAX).unwrap_or(Timestamp::MAX);
+        self.spec.until.min(latest)
+    }
 }
 
 /// What was seen, and what became of it: all that status needs.
@@ -110,6 +145,8 @@ pub struct Observed {
     pub snapshot: Arc<Snapshot>,
     /// The policies and bindings.
     pub objects: Vec<ObservedObject>,
+    /// The BreakGlasses, active or not.
+    pub break_glasses: Vec<Arc<BreakGlassObject>>,
 }
 
 /// A policy or binding.
@@ -231,7 +268,7 @@ impl State {
     }
 
     /// Everything that decisions depend on.
-    pub fn definitions(&self) -> Definitions {
+    pub fn definitions(&self, now: Timestamp) -> Definitions {
         let mut definitions = Definitions::default();
         for manifest in self.manifests() {
             definitions.add(manifest.clone());
@@ -256,6 +293,13 @@ impl State {
         };
         definitions.param_kinds = self.param_kinds().into_iter().map(fact).collect();
         definitions.equivalents = self.equivalents.clone().unwrap_or_default();
+        let active = self.break_glasses().filter(|glass| now < glass.ends());
+        // It ends when it ends, whatever it says.
+        let suspension = |glass: &Arc<BreakGlassObject>| BreakGlassSpec {
+            until: glass.ends(),
+            ..glass.spec.clone()
+        };
+        definitions.suspensions = active.map(suspension).collect();
         definitions
     }
 
@@ -276,7 +320,23 @@ impl State {
                 }
             })
         });
-        Some(Observed { snapshot, objects: objects.collect() })
+        let break_glasses = self.break_glasses().map(Arc::clone).collect();
+        Some(Observed { snapshot, objects: objects.collect(), break_glasses })
+    }
+
+    /// When the next BreakGlass ends that is active.
+    pub fn suspended_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.break_glasses().map(|glass| glass.ends()).filter(|end| now < *end).min()
+    }
+
+    fn break_glasses(&self) -> impl Iterator<Item = &Arc<BreakGlassObject>> {
+        let store = self.objects.get(&Watched::BreakGlasses);
+        store.into_iter().flat_map(|store| store.objects.values()).filter_map(
+            |object| match &object.content {
+                Some(Content::BreakGlass(glass)) => Some(glass),
+                _ => None,
+            },
+        )
     }
 
     fn manifests(&self) -> impl Iterator<Item = &Manifest> {
@@ -329,7 +389,7 @@ impl Object {
     /// can change anywhere.
     fn says_the_same(&self, other: &Object) -> bool {
         let same_spec = self.generation == other.generation && self.generation.is_some();
-        let is_policy = !matches!(other.content, Some(Content::Document(_)));
+        let is_policy = matches!(other.content, None | Some(Content::Manifest(_)));
         self.uid == other.uid
             && (self.resource_version == other.resource_version || (is_policy && same_spec))
     }
@@ -346,6 +406,7 @@ impl Object {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use serde_json::json;
 
     use crate::controller::cluster::state::{
@@ -393,7 +454,7 @@ mod tests {
         assert!(state.is_listed());
         let mut check = |change: Change, compile: bool, count: usize| {
             assert_eq!(state.apply(change).compile, compile);
-            assert_eq!(state.definitions().validating.len(), count);
+            assert_eq!(state.definitions(Timestamp::UNIX_EPOCH).validating.len(), count);
         };
         check(seen("a", 1, true), true, 1);
         check(seen("a", 1, true), false, 1);
@@ -418,7 +479,7 @@ mod tests {
         state.apply(Change::Seen(Watched::Validating, policy("a", 1, true)));
         let mut check = |change: Option<Change>, scope: ParamScope, knows: bool| {
             change.map(|change| state.apply(change));
-            assert_eq!(state.definitions().param_kinds[0].scope, scope);
+            assert_eq!(state.definitions(Timestamp::UNIX_EPOCH).param_kinds[0].scope, scope);
             assert_eq!(state.knows_params(&kind), knows);
         };
         let params = || Watched::Params(kind.clone());

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, pin_mut};
+use jiff::Timestamp;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
 use kube::core::gvk::GroupVersion;
 use kube::discovery::{Scope, pinned_kind};
@@ -16,13 +17,15 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::controller::cluster::equivalents;
-use crate::controller::cluster::state::{Change, Content, KindKey, Object, ObjectKey, Watched};
+use crate::controller::cluster::state::{
+    BreakGlassObject, Change, Content, KindKey, Object, ObjectKey, Watched,
+};
 use crate::controller::limits::{
     DISCOVERY_INTERVAL, KIND_INTERVAL, PARAMS_MAX, RETRY_INTERVAL, RETRY_INTERVAL_MAX,
     WATCH_SECONDS_MAX,
 };
 use crate::json::Document;
-use crate::policy::api::{MutatingPolicy, PolicyBinding, ValidatingPolicy};
+use crate::policy::api::{BreakGlass, MutatingPolicy, PolicyBinding, ValidatingPolicy};
 use crate::policy::definitions::ParamScope;
 use crate::policy::manifest;
 use crate::telemetry::Metrics;
@@ -73,14 +76,20 @@ pub(in crate::controller::cluster) fn watch_base(
         Watched::Validating => ApiResource::erase::<ValidatingPolicy>(&()),
         Watched::Mutating => ApiResource::erase::<MutatingPolicy>(&()),
         Watched::Bindings => ApiResource::erase::<PolicyBinding>(&()),
+        Watched::BreakGlasses => ApiResource::erase::<BreakGlass>(&()),
         Watched::Namespaces | Watched::Params(_) => {
             ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&())
         }
     };
+    // Without its CRD there is no BreakGlass: that must not keep us from being ready.
+    let is_optional = watched == Watched::BreakGlasses;
     let watch = Watch { client, watched, resource, changes, metrics };
     Task::spawn(async move {
         // An `Unserved` of ours is a CRD that is yet to come.
-        while let Ok(_ended) = watch.run(false).await {
+        while let Ok(_ended) = watch.run(is_optional).await {
+            if is_optional && watch.none().await.is_err() {
+                return;
+            }
             sleep(KIND_INTERVAL).await;
         }
     })
@@ -244,6 +253,12 @@ impl Watch {
         Ok(Ended::Unserved)
     }
 
+    /// Tells that there are no objects.
+    async fn none(&self) -> Result<(), Closed> {
+        send(&self.changes, Change::Restarted(self.watched.clone())).await?;
+        send(&self.changes, Change::Complete(self.watched.clone())).await
+    }
+
     fn object(&self, mut object: DynamicObject) -> Object {
         // Items of lists don't say what they are.
         object.types.get_or_insert_with(|| TypeMeta {
@@ -251,7 +266,8 @@ impl Watch {
             kind: self.resource.kind.clone(),
         });
         let status = object.data.get("status").cloned();
-        let is_policy = !matches!(self.watched, Watched::Namespaces | Watched::Params(_));
+        let is_policy =
+            matches!(self.watched, Watched::Validating | Watched::Mutating | Watched::Bindings);
         let (key, uid) = (key(&object), object.uid().unwrap_or_default());
         let generation = object.metadata.generation;
         let resource_version = object.resource_version().unwrap_or_default();
@@ -259,6 +275,8 @@ impl Watch {
         let content = value.and_then(|value| {
             if is_policy {
                 manifest::from_value(value).map(|manifest| Content::Manifest(Box::new(manifest)))
+            } else if self.watched == Watched::BreakGlasses {
+                break_glass(value).map(|glass| Content::BreakGlass(Arc::new(glass)))
             } else {
                 Ok(Content::Document(Arc::new(Document::from_value(&value))))
             }
@@ -279,6 +297,17 @@ impl Watch {
         let status = status.filter(|_| is_policy).and_then(|s| serde_json::from_value(s).ok());
         Object { key, uid, generation, resource_version, content, problem, status }
     }
+}
+
+fn break_glass(value: serde_json::Value) -> Result<BreakGlassObject, String> {
+    let glass: BreakGlass = serde_json::from_value(value).map_err(|error| error.to_string())?;
+    Ok(BreakGlassObject {
+        name: glass.name_any(),
+        uid: glass.uid().unwrap_or_default(),
+        created: glass.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |created| created.0),
+        told_active: glass.status.map(|status| status.active),
+        spec: glass.spec,
+    })
 }
 
 /// Waits that double from [`RETRY_INTERVAL`] to [`RETRY_INTERVAL_MAX`], and begin anew after a success.

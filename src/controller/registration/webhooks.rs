@@ -4,10 +4,11 @@
 use serde_json::{Value, json};
 
 use crate::controller::certificates::labels;
+use crate::controller::limits::SUSPENDED_TIMEOUT_SECONDS;
 use crate::controller::registration::rules::{WebhookRule, union};
 use crate::controller::registration::{Endpoint, Options};
 use crate::policy::Origin;
-use crate::policy::api::{FailurePolicy, Operation, ReinvocationPolicy};
+use crate::policy::api::{BreakGlassSpec, FailurePolicy, Operation, ReinvocationPolicy};
 use crate::policy::snapshot::{Bound, Phase, Snapshot};
 
 /// What is outside unless a policy names it: a node could not join, a leader could not be elected and a Pod could not
@@ -114,6 +115,14 @@ fn entry(
         (Phase::Mutate, FailurePolicy::Fail) => ("mutate", "fail", "Fail"),
         (Phase::Mutate, FailurePolicy::Ignore) => ("mutate", "ignore", "Ignore"),
     };
+    // Nobody may be kept out while all is suspended, whether or not somebody answers.
+    let is_suspended = snapshot.suspensions().iter().any(BreakGlassSpec::is_of_all);
+    let failure_name = if is_suspended { "Ignore" } else { failure_name };
+    let timeout_seconds = if is_suspended {
+        options.timeout_seconds.min(SUSPENDED_TIMEOUT_SECONDS)
+    } else {
+        options.timeout_seconds
+    };
     let mut entry = json!({
         "name": format!("{phase_word}.{failure_word}.portcullis.dev"),
         "admissionReviewVersions": ["v1"],
@@ -125,7 +134,7 @@ fn entry(
         "objectSelector": {},
         // A record of a decision changes nothing that anybody's request could be about, no more than an audit event.
         "sideEffects": "None",
-        "timeoutSeconds": options.timeout_seconds,
+        "timeoutSeconds": timeout_seconds,
         "matchConditions": conditions(&rules),
     });
     if phase == Phase::Mutate

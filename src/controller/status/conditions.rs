@@ -8,7 +8,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use crate::controller::cluster::state::{Observed, ObservedObject, Watched};
 use crate::controller::limits::{DIAGNOSTICS_MAX, EXCERPT_CHARS_MAX, MESSAGE_CHARS_MAX};
 use crate::policy::Origin;
-use crate::policy::api::{FailurePolicy, PolicyDiagnostic, PolicyKind, PolicyStatus};
+use crate::policy::api::{
+    BreakGlassSpec, FailurePolicy, PolicyDiagnostic, PolicyKind, PolicyStatus,
+};
 use crate::policy::compile::State;
 use crate::policy::snapshot::{Binding, Bound, Snapshot};
 
@@ -21,6 +23,7 @@ const READY: &str = "Ready";
 /// What is known about policies and bindings, by name.
 #[derive(Debug)]
 pub struct Known<'s> {
+    snapshot: &'s Snapshot,
     policies: HashMap<(PolicyKind, &'s str), &'s Bound>,
     /// What the API server sends us requests for.
     registered: HashMap<(PolicyKind, &'s str), [u8; 32]>,
@@ -60,6 +63,7 @@ impl<'s> Known<'s> {
         }
         let registered = registered.into_iter().flat_map(Snapshot::policies).filter(ours);
         Known {
+            snapshot,
             policies: snapshot.policies().filter(ours).map(|bound| (key(bound), bound)).collect(),
             registered: registered.map(|bound| (key(bound), bound.digest)).collect(),
             bindings,
@@ -72,7 +76,7 @@ impl<'s> Known<'s> {
             Watched::Validating => PolicyKind::ValidatingPolicy,
             Watched::Mutating => PolicyKind::MutatingPolicy,
             Watched::Bindings => return self.binding_status(object, now),
-            Watched::Namespaces | Watched::Params(_) => return None,
+            Watched::Namespaces | Watched::BreakGlasses | Watched::Params(_) => return None,
         };
         let bound = self.policies.get(&(kind, object.name.as_str())).copied();
         if let Some(problem) = &object.unreadable {
@@ -110,6 +114,10 @@ impl<'s> Known<'s> {
                 FailurePolicy::Ignore => "until it does, requests pass it (failurePolicy: Ignore)",
             };
             return said(false, compiled.reason, format!("{}\n{decides}", compiled.message));
+        }
+        if let Some(BreakGlassSpec { reason, until, .. }) = self.snapshot.suspends(policy) {
+            let message = format!("requests that fail it are admitted until {until}: {reason}");
+            return said(false, "BreakGlass", message);
         }
         if bound.bindings.is_empty() {
             let field = match policy.kind {
@@ -254,7 +262,7 @@ mod tests {
             }
         }
         let snapshot = Arc::new(Snapshot::build(definitions, Version::default(), None));
-        Observed { snapshot, objects: Vec::new() }
+        Observed { snapshot, objects: Vec::new(), break_glasses: Vec::new() }
     }
 
     fn object(watched: Watched, name: &str, unreadable: Option<&str>) -> ObservedObject {

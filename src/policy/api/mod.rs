@@ -5,6 +5,7 @@
 //! The documentation of every field becomes its description in `crds/` and in `kubectl explain`.
 
 mod binding;
+mod break_glass;
 mod expressions;
 mod mutating;
 pub mod native;
@@ -14,6 +15,7 @@ mod status;
 mod validating;
 
 pub use binding::{PolicyBinding, PolicyBindingSpec, PolicyKind};
+pub use break_glass::{BreakGlass, BreakGlassSpec, BreakGlassStatus};
 pub use expressions::{
     AuditAnnotation, FailurePolicy, MatchCondition, StatusReason, Validation, Variable,
 };

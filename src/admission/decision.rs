@@ -7,6 +7,7 @@ use std::fmt::Write;
 use serde::Serialize;
 use serde_json::Value as Json;
 
+use crate::json::escape_as_go;
 use crate::json::patch::{Patch, diff_nodes};
 use crate::policy::api::{PolicyKind, StatusReason, ValidationAction};
 use crate::policy::definitions::Origin;
@@ -203,21 +204,6 @@ impl<'o> Audited<'o> {
             validation_actions: outcome.actions(),
         }
     }
-}
-
-/// The API server's JSON escapes what HTML would read.
-fn escape_as_go(json: &str) -> String {
-    let mut escaped = String::with_capacity(json.len());
-    for character in json.chars() {
-        match character {
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => {
-                // Writing to a String does not fail.
-                let _ = write!(escaped, "\\u{:04x}", u32::from(character));
-            }
-            other => escaped.push(other),
-        }
-    }
-    escaped
 }
 
 fn first_denial<'o>(outcomes: &'o [Outcome<'_>]) -> Option<(&'o Outcome<'o>, &'o Failure)> {

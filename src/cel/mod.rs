@@ -61,6 +61,7 @@ pub use crate::cel::library::{Function, LIBRARIES, Library, Overload};
 pub use crate::cel::net::Cidr;
 pub use crate::cel::program::Program;
 pub use crate::cel::quantity::Quantity;
+pub(crate) use crate::cel::quote::Quoted;
 pub use crate::cel::semver::Semver;
 pub use crate::cel::time::{Duration, Timestamp};
 pub use crate::cel::types::{Fields, StructType, Type};

@@ -15,6 +15,7 @@
 
 mod diff;
 mod document;
+mod go;
 mod node;
 mod parse;
 pub mod patch;
@@ -22,6 +23,7 @@ pub mod pointer;
 mod syntax;
 
 pub use crate::json::document::{Document, NodeId};
+pub(crate) use crate::json::go::escape_as_go;
 pub use crate::json::node::{Array, Kind, Node, Object};
 pub use crate::json::parse::{DEPTH_MAX, TEXT_MAX};
 pub use crate::json::pointer::Pointer;

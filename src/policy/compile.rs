@@ -7,14 +7,14 @@
 
 use std::fmt;
 
-use crate::cel::{CompileError, Env, Program, Type, Version};
+use crate::cel::{CompileError, Env, Program, Quoted, Stage, Type, Version};
 use crate::policy::api::{
     self, FailurePolicy, MatchResources, MutatingPolicySpec, ParamKind, PatchType,
     PolicyDiagnostic, PolicyKind, ReinvocationPolicy, Severity, StatusReason, ValidatingPolicySpec,
 };
-use crate::policy::check;
 use crate::policy::definitions::{Named, Origin};
 use crate::policy::matching::Matcher;
+use crate::policy::validation::{ErrorKind, FieldError, VALUE_EXPRESSION_MAX, in_order};
 use crate::schema;
 
 /// A policy, ready to evaluate.
@@ -122,74 +122,33 @@ impl Policy {
     /// Compiles a validating policy.
     pub fn validating(policy: &Named<ValidatingPolicySpec>, version: Version) -> Policy {
         let spec = &policy.spec;
-        let mut compiler = Compiler::new(version, spec.param_kind.is_some(), false);
-        compiler.check_rules(&policy.name, &spec.match_constraints);
-        compiler.variables(&spec.variables);
+        let head = Head::from(spec);
+        let mut compiler = Compiler::new(version, &head);
         let conditions = compiler.conditions(&spec.match_conditions);
-        if spec.validations.is_empty() && spec.audit_annotations.is_empty() {
-            compiler.complain(
-                "spec.validations",
-                "validations or auditAnnotations must contain at least one item",
-            );
-        }
         let validations = compiler.validations(&spec.validations);
         let annotations = compiler.annotations(&spec.audit_annotations);
-        if let Some(actions) = &spec.validation_actions {
-            compiler.check_actions(actions);
-        }
-        Policy {
-            about: About {
-                severity: spec.severity,
-                category: spec.category.clone(),
-                owner: spec.owner.clone(),
-                description: spec.description.clone(),
-                background: spec.background,
-            },
-            failure_policy: spec.failure_policy,
-            param_kind: spec.param_kind.clone(),
-            ..compiler.finish(
-                policy,
-                &spec.match_constraints,
-                conditions,
-                Body::Validating { validations, annotations },
-            )
-        }
+        compiler.finish(policy, head, conditions, Body::Validating { validations, annotations })
     }
 
     /// Compiles a mutating policy.
     pub fn mutating(policy: &Named<MutatingPolicySpec>, version: Version) -> Policy {
         let spec = &policy.spec;
-        let mut compiler = Compiler::new(version, spec.param_kind.is_some(), true);
-        compiler.check_rules(&policy.name, &spec.match_constraints);
-        compiler.variables(&spec.variables);
+        let head = Head::from(spec);
+        let mut compiler = Compiler::new(version, &head);
         let conditions = compiler.conditions(&spec.match_conditions);
-        if spec.mutations.is_empty() {
-            compiler.complain("spec.mutations", "mutations must contain at least one item");
-        }
         let mutations = compiler.mutations(&spec.mutations);
-        Policy {
-            about: About {
-                severity: spec.severity,
-                category: spec.category.clone(),
-                owner: spec.owner.clone(),
-                description: spec.description.clone(),
-                background: spec.background,
-            },
-            failure_policy: spec.failure_policy,
-            param_kind: spec.param_kind.clone(),
-            priority: spec.priority,
-            ..compiler.finish(
-                policy,
-                &spec.match_constraints,
-                conditions,
-                Body::Mutating { mutations, reinvocation: spec.reinvocation_policy },
-            )
-        }
+        let reinvocation = spec.reinvocation_policy;
+        compiler.finish(policy, head, conditions, Body::Mutating { mutations, reinvocation })
     }
 
     /// Whether everything compiled.
     pub fn state(&self) -> State<'_> {
         if self.diagnostics.is_empty() { State::Active } else { State::Broken(&self.diagnostics) }
+    }
+
+    /// What is wrong with it, in the order in which the API server tells it.
+    pub fn diagnostics(&self) -> &[PolicyDiagnostic] {
+        &self.diagnostics
     }
 
     /// Whether it is applied again when a later change touched the object. A validating policy changes nothing.
@@ -211,74 +170,108 @@ impl Policy {
     }
 }
 
+/// What policies of both kinds say.
+struct Head<'s> {
+    kind: PolicyKind,
+    about: About,
+    failure_policy: FailurePolicy,
+    param_kind: Option<&'s ParamKind>,
+    constraints: &'s MatchResources,
+    variables: &'s [api::Variable],
+    priority: i32,
+}
+
+impl<'s> From<&'s ValidatingPolicySpec> for Head<'s> {
+    fn from(spec: &'s ValidatingPolicySpec) -> Head<'s> {
+        Head {
+            kind: PolicyKind::ValidatingPolicy,
+            about: About {
+                severity: spec.severity,
+                category: spec.category.clone(),
+                owner: spec.owner.clone(),
+                description: spec.description.clone(),
+                background: spec.background,
+            },
+            failure_policy: spec.failure_policy,
+            param_kind: spec.param_kind.as_ref(),
+            constraints: &spec.match_constraints,
+            variables: &spec.variables,
+            priority: 0,
+        }
+    }
+}
+
+impl<'s> From<&'s MutatingPolicySpec> for Head<'s> {
+    fn from(spec: &'s MutatingPolicySpec) -> Head<'s> {
+        Head {
+            kind: PolicyKind::MutatingPolicy,
+            about: About {
+                severity: spec.severity,
+                category: spec.category.clone(),
+                owner: spec.owner.clone(),
+                description: spec.description.clone(),
+                background: spec.background,
+            },
+            failure_policy: spec.failure_policy,
+            param_kind: spec.param_kind.as_ref(),
+            constraints: &spec.match_constraints,
+            variables: &spec.variables,
+            priority: spec.priority,
+        }
+    }
+}
+
 /// Compiles the expressions of one policy and collects what is wrong with it.
 struct Compiler {
     envs: Envs,
-    /// Match conditions see no variables. Native policies are refused for it when they are created.
-    condition: Env,
-    mutates: bool,
+    /// The same without `variables`. Match conditions see none, and the expressions of a validating policy that declares
+    /// none don't either: the API server evaluates what names them, but takes no such policy.
+    bare: Envs,
+    sees_variables: bool,
     diagnostics: Vec<PolicyDiagnostic>,
 }
 
 impl Compiler {
-    fn new(version: Version, has_params: bool, mutates: bool) -> Compiler {
+    fn new(version: Version, head: &Head<'_>) -> Compiler {
         let mut message = Env::kubernetes(version)
             .declare("object", Type::Dyn)
             .declare("oldObject", Type::Dyn)
             .declare("namespaceObject", schema::namespace())
             .declare("request", schema::request());
-        if has_params {
+        if head.param_kind.is_some() {
             message = message.declare("params", Type::Dyn);
         }
-        let condition = message
+        let full = message
             .clone()
             .declare("authorizer", Type::Opaque("kubernetes.authorization.Authorizer"))
             .declare(
                 "authorizer.requestResource",
                 Type::Opaque("kubernetes.authorization.ResourceCheck"),
             );
-        let full = condition.clone().with_variables();
-        let envs = Envs { full, message: message.with_variables() };
-        Compiler { envs, condition, mutates, diagnostics: Vec::new() }
-    }
-
-    fn complain(&mut self, field: &str, message: impl Into<String>) {
-        let diagnostic =
-            PolicyDiagnostic { field: field.to_owned(), message: message.into(), excerpt: None };
-        self.diagnostics.push(diagnostic);
-    }
-
-    /// What the API server says about rules when a policy is created.
-    fn check_rules(&mut self, name: &str, constraints: &MatchResources) {
-        self.diagnostics.extend(check::name("metadata.name", name));
-        if constraints.resource_rules.is_empty() {
-            let message = "at least one resource rule is required";
-            self.complain("spec.matchConstraints.resourceRules", message);
-        }
-        let complaints = check::matching("spec.matchConstraints", constraints, self.mutates);
-        self.diagnostics.extend(complaints);
-    }
-
-    fn check_actions(&mut self, actions: &[api::ValidationAction]) {
-        use api::ValidationAction::{Deny, Warn};
-        if actions.contains(&Deny) && actions.contains(&Warn) {
-            self.complain("spec.validationActions", "must not contain both Deny and Warn");
-        }
+        let envs =
+            Envs { full: full.clone().with_variables(), message: message.clone().with_variables() };
+        let sees_variables = head.kind == PolicyKind::MutatingPolicy || !head.variables.is_empty();
+        let bare = Envs { full, message };
+        let mut compiler = Compiler { envs, bare, sees_variables, diagnostics: Vec::new() };
+        compiler.variables(head.variables);
+        compiler
     }
 
     fn variables(&mut self, variables: &[api::Variable]) {
         for (place, variable) in variables.iter().enumerate() {
-            let seen = variables.iter().take(place).any(|other| other.name == variable.name);
-            if seen {
-                let field = format!("spec.variables[{place}].name");
-                self.complain(&field, format!("duplicate name `{}`", variable.name));
+            // What has no expression is not declared.
+            if variable.expression.trim().is_empty() {
+                continue;
             }
             let field = format!("spec.variables[{place}].expression");
             let compiled = self.expression(&field, &variable.expression, &[]);
             // For messages it is compiled again, because there it may not see the authorizer.
-            let message = self.envs.message.compile(&variable.expression, &[]);
+            let ty = compiled.program.as_ref().ok().map(|program| program.output().clone());
             self.envs.full.variable(&variable.name, compiled.program);
-            self.envs.message.variable(&variable.name, message.map_err(|error| error.detail()));
+            match self.envs.message.compile(&variable.expression, &[]) {
+                Ok(program) => self.envs.message.variable(&variable.name, Ok(program)),
+                Err(_) => self.envs.message.typed_variable(&variable.name, ty.as_ref()),
+            }
         }
     }
 
@@ -286,14 +279,14 @@ impl Compiler {
         let mut compiled = Vec::with_capacity(conditions.len());
         for (place, condition) in conditions.iter().enumerate() {
             let field = format!("spec.matchConditions[{place}].expression");
-            // The API server evaluates stored conditions with variables, but takes none that use them.
-            if let Err(error) = self.condition.compile(&condition.expression, &[Type::Bool]) {
-                self.diagnostics.push(diagnostic(&field, &error));
+            let source = condition.expression.trim();
+            let types = [Type::Bool];
+            if let Err(error) = self.bare.full.compile(source, &types) {
+                self.refuse(&field, source, &error);
             }
-            let program = self.envs.full.compile(&condition.expression, &[Type::Bool]);
-            let source = condition.expression.clone();
-            let program = program.map_err(|error| error.detail());
-            compiled.push(Condition { expression: Expression { source, program } });
+            let program = self.envs.full.compile(source, &types).map_err(|error| error.detail());
+            let expression = Expression { source: condition.expression.clone(), program };
+            compiled.push(Condition { expression });
         }
         compiled
     }
@@ -303,13 +296,6 @@ impl Compiler {
         for (place, validation) in validations.iter().enumerate() {
             let field = |name: &str| format!("spec.validations[{place}].{name}");
             let trimmed = validation.message.as_deref().map(str::trim);
-            match trimmed {
-                Some("") => self.complain(&field("message"), "must be non-empty if specified"),
-                Some(text) if text.contains(['\n', '\r']) => {
-                    self.complain(&field("message"), "must not contain line breaks");
-                }
-                _ => {}
-            }
             let message_expression =
                 validation.message_expression.as_deref().filter(|text| !text.is_empty());
             let types = [Type::String];
@@ -322,7 +308,8 @@ impl Compiler {
                 message: trimmed.filter(|text| !text.is_empty()).map(str::to_owned),
                 message_expression: message_expression.map(|text| {
                     let program = self.envs.message.compile(text, &types);
-                    self.keep(&field("messageExpression"), text, program)
+                    let bare = self.checked_without_variables(&self.bare.message, text, &types);
+                    self.keep(&field("messageExpression"), text, program, bare)
                 }),
                 reason: validation.reason.unwrap_or_default(),
             });
@@ -334,8 +321,15 @@ impl Compiler {
         let mut compiled = Vec::with_capacity(annotations.len());
         for (place, annotation) in annotations.iter().enumerate() {
             let field = format!("spec.auditAnnotations[{place}].valueExpression");
-            let types = [Type::String, Type::Null];
-            let expression = self.expression(&field, &annotation.value_expression, &types);
+            let source = annotation.value_expression.as_str();
+            let (trimmed, types) = (source.trim(), [Type::String, Type::Null]);
+            let expression = if trimmed.len() > VALUE_EXPRESSION_MAX {
+                Expression::missing("valueExpression")
+            } else {
+                let program = self.envs.full.compile(trimmed, &types);
+                let bare = self.checked_without_variables(&self.bare.full, trimmed, &types);
+                self.keep(&field, source, program, bare)
+            };
             compiled.push(Annotation { key: annotation.key.clone(), expression });
         }
         compiled
@@ -345,21 +339,23 @@ impl Compiler {
         self.envs.full = self.envs.full.clone().mutation();
         let mut compiled = Vec::with_capacity(mutations.len());
         for (place, mutation) in mutations.iter().enumerate() {
-            let field = |name: &str| format!("spec.mutations[{place}].{name}");
+            let field = |name: &str| format!("spec.mutations[{place}].{name}.expression");
             let types = [Type::list(Type::json_patch())];
             let expression = match (mutation.patch_type, &mutation.json_patch) {
                 (PatchType::JsonPatch, Some(patch)) => {
-                    self.expression(&field("jsonPatch.expression"), &patch.expression, &types)
+                    self.expression(&field("jsonPatch"), patch.expression.trim(), &types)
                 }
-                (PatchType::JsonPatch, None) => {
-                    let message = "must be specified when patchType is JSONPatch";
-                    self.refuse(&field("jsonPatch"), "", message)
-                }
+                (PatchType::JsonPatch, None) => Expression::missing("jsonPatch"),
                 (PatchType::ApplyConfiguration, _) => {
                     let apply = mutation.apply_configuration.as_ref();
                     let source = apply.map_or("", |apply| apply.expression.as_str());
                     let message = "ApplyConfiguration is not supported yet: use JSONPatch";
-                    self.refuse(&field("applyConfiguration"), source, message)
+                    if apply.is_some() {
+                        let field = field("applyConfiguration");
+                        let message = message.to_owned();
+                        self.diagnostics.push(PolicyDiagnostic { field, message, excerpt: None });
+                    }
+                    Expression { source: source.to_owned(), program: Err(message.to_owned()) }
                 }
             };
             compiled.push(expression);
@@ -367,65 +363,85 @@ impl Compiler {
         compiled
     }
 
-    fn refuse(&mut self, field: &str, source: &str, message: &str) -> Expression {
-        self.complain(field, message);
-        Expression { source: source.to_owned(), program: Err(message.to_owned()) }
-    }
-
     /// Compiles an expression that sees everything.
     fn expression(&mut self, field: &str, source: &str, types: &[Type]) -> Expression {
         let program = self.envs.full.compile(source, types);
-        self.keep(field, source, program)
+        let bare = self.checked_without_variables(&self.bare.full, source, types);
+        self.keep(field, source, program, bare)
     }
 
-    /// The expression, or what is wrong with it.
+    /// What is wrong with an expression that names variables where none are declared.
+    fn checked_without_variables(
+        &self,
+        bare: &Env,
+        source: &str,
+        types: &[Type],
+    ) -> Option<CompileError> {
+        let may_name_them = !self.sees_variables && source.contains("variables");
+        may_name_them.then(|| bare.compile(source, types).err()).flatten()
+    }
+
+    /// The expression, or what is wrong with it. What is wrong `bare` comes first.
     fn keep(
         &mut self,
         field: &str,
         source: &str,
         program: Result<Program, CompileError>,
+        bare: Option<CompileError>,
     ) -> Expression {
-        let program = program.map_err(|error| {
-            self.diagnostics.push(diagnostic(field, &error));
-            error.detail()
-        });
+        if let Some(error) = bare.as_ref().or(program.as_ref().err()) {
+            self.refuse(field, source, error);
+        }
+        let program = program.map_err(|error| error.detail());
         Expression { source: source.to_owned(), program }
+    }
+
+    /// Says why an expression does not compile. That there is none was said when the policy was read.
+    fn refuse(&mut self, field: &str, source: &str, error: &CompileError) {
+        if source.trim().is_empty() {
+            return;
+        }
+        let refused = match error.stage() {
+            Stage::Plan => FieldError::new(field, ErrorKind::Internal, error.detail()),
+            Stage::Compile | Stage::Output => {
+                let value = Quoted(source).to_string();
+                FieldError::new(field, ErrorKind::Invalid, error.detail()).shown(value)
+            }
+        };
+        let excerpt = Some(error.render());
+        self.diagnostics.push(PolicyDiagnostic { excerpt, ..refused.into() });
     }
 
     fn finish<S>(
         self,
         policy: &Named<S>,
-        constraints: &MatchResources,
+        head: Head<'_>,
         conditions: Vec<Condition>,
         body: Body,
     ) -> Policy {
+        let diagnostics = [self.diagnostics, policy.refusals.clone()].concat();
         Policy {
-            kind: match body {
-                Body::Validating { .. } => PolicyKind::ValidatingPolicy,
-                Body::Mutating { .. } => PolicyKind::MutatingPolicy,
-            },
+            kind: head.kind,
             origin: policy.origin,
             name: policy.name.clone(),
             generation: policy.generation,
             source: policy.source.clone(),
-            about: About::default(),
-            failure_policy: FailurePolicy::Fail,
-            param_kind: None,
-            matcher: Matcher::new(constraints),
-            priority: 0,
+            about: head.about,
+            failure_policy: head.failure_policy,
+            param_kind: head.param_kind.cloned(),
+            matcher: Matcher::new(head.constraints),
+            priority: head.priority,
             envs: self.envs,
             conditions,
             body,
-            diagnostics: self.diagnostics,
+            diagnostics: in_order(diagnostics),
         }
     }
 }
 
-fn diagnostic(field: &str, error: &CompileError) -> PolicyDiagnostic {
-    let (line, column) = error.position();
-    PolicyDiagnostic {
-        field: field.to_owned(),
-        message: format!("{line}:{column}: {}", error.message()),
-        excerpt: Some(error.render()),
+impl Expression {
+    /// One that should be there; the policy was refused for it when it was read.
+    fn missing(field: &str) -> Expression {
+        Expression { source: String::new(), program: Err(format!("{field} is missing")) }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::json::Document;
 use crate::policy::api::{
-    BreakGlassSpec, MutatingPolicySpec, PolicyBindingSpec, ValidatingPolicySpec,
+    BreakGlassSpec, MutatingPolicySpec, PolicyBindingSpec, PolicyDiagnostic, ValidatingPolicySpec,
 };
 use crate::policy::matching::Equivalents;
 
@@ -28,6 +28,8 @@ pub struct Named<S> {
     pub generation: Option<i64>,
     /// Where it was read, as in `policies/labels.yaml:12`; empty if it came from a cluster.
     pub source: String,
+    /// What the API server would refuse in it, whatever its expressions.
+    pub refusals: Vec<PolicyDiagnostic>,
     /// What it says.
     pub spec: S,
 }

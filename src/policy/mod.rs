@@ -3,7 +3,6 @@
 
 pub mod api;
 pub mod budget;
-mod check;
 pub mod compile;
 pub mod crds;
 pub mod definitions;
@@ -20,6 +19,7 @@ pub mod request;
 pub mod scope;
 pub mod snapshot;
 pub mod types;
+pub mod validation;
 
 pub use crds::crds;
 pub use definitions::{Definitions, Named, Origin};

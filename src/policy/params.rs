@@ -44,7 +44,6 @@ pub struct ParamSource {
     namespace: Option<String>,
     selector: Option<Result<Selector, SelectorError>>,
     missing: ParameterNotFoundAction,
-    is_said: bool,
 }
 
 /// Why params can't be had. The texts are the API server's.
@@ -121,13 +120,7 @@ impl ParamSource {
             namespace: given(&reference.namespace),
             selector: reference.selector.as_ref().map(Selector::parse),
             missing: reference.parameter_not_found_action.unwrap_or(unsaid),
-            is_said: reference.parameter_not_found_action.is_some(),
         }
-    }
-
-    /// Whether it says what happens without a param, as it must.
-    pub fn says_missing(&self) -> bool {
-        self.is_said
     }
 
     /// What is wrong with it, whatever the params.

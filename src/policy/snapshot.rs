@@ -14,10 +14,9 @@ use sha2::{Digest, Sha256};
 
 use crate::cel::Version;
 use crate::policy::api::{
-    BreakGlassSpec, FailurePolicy, MatchResources, NamedRule, PolicyBindingSpec, PolicyDiagnostic,
-    PolicyKind, ValidationAction,
+    BreakGlassSpec, FailurePolicy, NamedRule, PolicyBindingSpec, PolicyDiagnostic, PolicyKind,
+    ValidationAction,
 };
-use crate::policy::check;
 use crate::policy::compile::Policy;
 use crate::policy::definitions::{Definitions, Named, Origin};
 use crate::policy::facts::NamespaceObject;
@@ -70,6 +69,8 @@ pub struct Binding {
     pub origin: Origin,
     /// `metadata.generation`, if it came from a cluster.
     pub generation: Option<i64>,
+    /// Where it was read, if it came from a file.
+    pub source: String,
     /// What happens to a request that fails.
     pub actions: Vec<ValidationAction>,
     /// What is wrong with it.
@@ -132,7 +133,7 @@ impl Snapshot {
         };
         let mut validating = Vec::with_capacity(definitions.validating.len());
         for written in &definitions.validating {
-            let digest = digest(&written.spec, written.generation, version);
+            let digest = digest(written, version);
             let policy =
                 reuse(PolicyKind::ValidatingPolicy, written.origin, &written.name, &digest)
                     .unwrap_or_else(|| Arc::new(Policy::validating(written, version)));
@@ -149,7 +150,7 @@ impl Snapshot {
         }
         let mut mutating = Vec::with_capacity(definitions.mutating.len());
         for written in &definitions.mutating {
-            let digest = digest(&written.spec, written.generation, version);
+            let digest = digest(written, version);
             let policy = reuse(PolicyKind::MutatingPolicy, written.origin, &written.name, &digest)
                 .unwrap_or_else(|| Arc::new(Policy::mutating(written, version)));
             let spec = &written.spec;
@@ -249,7 +250,8 @@ impl Snapshot {
             hasher.update(bound.digest);
             hasher.update(bound.policy.name.as_bytes());
             for binding in &bound.bindings {
-                hasher.update(format!("{binding:?}").as_bytes());
+                let anywhere = Binding { source: String::new(), ..binding.clone() };
+                hasher.update(format!("{anywhere:?}").as_bytes());
             }
         }
         for suspension in &self.suspensions {
@@ -301,65 +303,49 @@ impl Binding {
         let matcher = spec.match_resources.as_ref().map(Matcher::new);
         let params = spec.param_ref.as_ref();
         let params = params.map(|params| ParamSource::new(params, binding.origin));
-        let mut made = Binding {
+        Binding {
             name: Some(binding.name.clone()),
             policy_name: spec.policy_name.clone(),
             origin: binding.origin,
             generation: binding.generation,
+            source: binding.source.clone(),
             actions: spec.validation_actions.clone().unwrap_or_default(),
-            diagnostics: Vec::new(),
+            diagnostics: binding.refusals.clone(),
             matcher,
             params,
             kind: spec.policy_kind,
             own_actions: spec.validation_actions.is_some(),
-        };
-        made.check(spec.match_resources.as_ref());
-        made.diagnostics.extend(check::name("metadata.name", &binding.name));
-        made.diagnostics.extend(check::name("spec.policyName", &spec.policy_name));
-        made
+        }
     }
 
-    /// The binding that a policy is to itself.
+    /// The binding that a policy is to itself. What is wrong with it is told of the policy.
     fn own<S>(
         policy: &Named<S>,
         actions: Vec<ValidationAction>,
         params: Option<ParamSource>,
     ) -> Binding {
-        let mut made = Binding {
+        Binding {
             name: None,
             policy_name: policy.name.clone(),
             origin: policy.origin,
             generation: policy.generation,
+            source: policy.source.clone(),
             actions,
             diagnostics: Vec::new(),
             matcher: None,
             params,
             kind: None,
             own_actions: true,
-        };
-        made.check(None);
-        made
+        }
     }
 
-    fn check(&mut self, resources: Option<&MatchResources>) {
-        let mut complain = |field: &str, message: String| {
-            let field = field.to_owned();
-            self.diagnostics.push(PolicyDiagnostic { field, message, excerpt: None });
-        };
-        let mutates = self.kind == Some(PolicyKind::MutatingPolicy);
-        let matching = |resources| check::matching("spec.matchResources", resources, mutates);
-        let matching = resources.map(matching).unwrap_or_default();
-        if let Some(error) = self.params.as_ref().and_then(ParamSource::error) {
-            complain("spec.paramRef", error.to_string());
+    /// The word for its kind, in its own API.
+    pub fn kind_name(&self) -> &'static str {
+        match (self.origin, self.kind) {
+            (Origin::Portcullis, _) => "PolicyBinding",
+            (Origin::Native, Some(PolicyKind::MutatingPolicy)) => "MutatingAdmissionPolicyBinding",
+            (Origin::Native, _) => "ValidatingAdmissionPolicyBinding",
         }
-        if self.params.as_ref().is_some_and(|params| !params.says_missing()) {
-            complain("spec.paramRef.parameterNotFoundAction", "is missing".into());
-        }
-        let says = |action| self.actions.contains(&action);
-        if says(ValidationAction::Deny) && says(ValidationAction::Warn) {
-            complain("spec.validationActions", "must not contain both Deny and Warn".into());
-        }
-        self.diagnostics.extend(matching);
     }
 
     /// Whether it names this policy.
@@ -389,10 +375,10 @@ fn take_bindings(
     taken
 }
 
-fn digest(spec: &impl Serialize, generation: Option<i64>, version: Version) -> [u8; 32] {
+fn digest<S: Serialize>(written: &Named<S>, version: Version) -> [u8; 32] {
     let mut hasher = Sha256::new();
-    hasher.update(format!("{version} {generation:?} "));
-    hasher.update(serde_json::to_vec(spec).unwrap_or_default());
+    hasher.update(format!("{version} {:?} ", written.generation));
+    hasher.update(serde_json::to_vec(&(&written.spec, &written.refusals)).unwrap_or_default());
     hasher.finalize().into()
 }
 

@@ -24,7 +24,7 @@ impl Identities {
     pub fn add(&mut self, manifest: &Manifest, file: &str) -> Result<bool, ManifestError> {
         let error = |place: &str, message: String| {
             let (line, column) = if line_of(place) == 0 { (0, 0) } else { (line_of(place), 1) };
-            Err(ManifestError { file: file.to_owned(), line, column, message })
+            Err(ManifestError::new(file, (line, column), message))
         };
         let (identity, place) = match manifest {
             Manifest::Validating(policy) => named("ValidatingPolicy", policy, file),

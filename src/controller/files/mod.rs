@@ -199,7 +199,7 @@ impl Follower {
             Some(_) => "the last good set stays in force",
             None => "nothing is in force yet",
         };
-        for ManifestError { file, line, column, message } in &error.errors {
+        for ManifestError { file, line, column, message, .. } in &error.errors {
             tracing::error!(file, line, column, "{message}; {state}");
         }
         if error.more > 0 {
@@ -282,19 +282,15 @@ fn read_text(path: &Path) -> Result<String, ManifestError> {
         let before = error.as_bytes().get(..valid).unwrap_or_default();
         let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
         let on_line = before.get(line_start..).unwrap_or_default();
-        ManifestError {
-            file: path.to_string_lossy().into_owned(),
-            line: before.split(|byte| *byte == b'\n').count() as u64,
-            column: String::from_utf8_lossy(on_line).chars().count() as u64 + 1,
-            message: "no UTF-8 text".into(),
-        }
+        let line = before.split(|byte| *byte == b'\n').count() as u64;
+        let column = String::from_utf8_lossy(on_line).chars().count() as u64 + 1;
+        ManifestError::new(&path.to_string_lossy(), (line, column), "no UTF-8 text")
     })
 }
 
 /// An error about a whole file: it has no line.
 fn problem(path: &Path, message: impl fmt::Display) -> ManifestError {
-    let file = path.to_string_lossy().into_owned();
-    ManifestError { file, line: 0, column: 0, message: message.to_string() }
+    ManifestError::new(&path.to_string_lossy(), (0, 0), message.to_string())
 }
 
 impl From<ManifestError> for FilesError {

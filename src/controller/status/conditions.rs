@@ -379,8 +379,8 @@ mod tests {
             "Ready=False PolicyDoesNotCompile: policy `broken` does not compile",
         );
         check(
-            "policyName: p, validationActions: [Deny, Warn]",
-            "Ready=False Invalid: spec.validationActions: must not contain both Deny and Warn",
+            "policyName: p, validationActions: [Warn, Warn]",
+            "Ready=False Invalid: spec.validationActions[1]: Duplicate value: \"Warn\"",
         );
     }
 

@@ -5,26 +5,28 @@
 //! - Scalars are typed as YAML 1.1 has them, and no number or bool becomes a string silently.
 //! - One text is bounded in size, depth and number of nodes, aliases included.
 
+mod error;
+mod nulls;
+mod places;
 mod text;
+mod typed;
 mod untyped;
 
 use std::sync::Arc;
 
-use serde::Deserialize;
-use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::Value;
-use thiserror::Error;
 
 use crate::json::Document;
-use crate::policy::api::native::{
-    MutatingAdmissionPolicyBindingSpec, MutatingAdmissionPolicySpec,
-    ValidatingAdmissionPolicyBindingSpec, ValidatingAdmissionPolicySpec,
-};
 use crate::policy::api::{
-    GROUP, MutatingPolicySpec, NATIVE_GROUP, PolicyBindingSpec, VERSION, ValidatingPolicySpec,
+    GROUP, MutatingPolicySpec, NATIVE_GROUP, PolicyBindingSpec, PolicyKind, VERSION,
+    ValidatingPolicySpec,
 };
 use crate::policy::definitions::{Definitions, Named, Origin};
+use crate::policy::manifest::error::{Problem, Unreadable};
+use crate::policy::manifest::typed::Typed;
+use crate::policy::validation::Subject;
 
+pub use error::{ManifestError, Refusal, Refused};
 pub use text::{DEPTH_MAX, NODES_MAX, TEXT_MAX};
 
 /// One document of a manifest.
@@ -42,20 +44,6 @@ pub enum Manifest {
     Object(Document),
 }
 
-/// Why a text is no manifest, and where.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("{file}:{line}:{column}: {message}")]
-pub struct ManifestError {
-    /// The name that the text was given.
-    pub file: String,
-    /// The line, from 1; 0 if it is not known.
-    pub line: u64,
-    /// The column, from 1; 0 if it is not known.
-    pub column: u64,
-    /// What is wrong.
-    pub message: String,
-}
-
 /// Reads all documents of a text. `file` is its name, for errors.
 ///
 /// ```
@@ -68,29 +56,30 @@ pub struct ManifestError {
 /// ```
 ///
 /// # Errors
-/// The first one: a file is taken whole or not at all.
+/// The first that makes the text unreadable, or else everything that the API server would refuse: a file is taken whole
+/// or not at all.
 pub fn read(file: &str, text: &str) -> Result<Vec<Manifest>, ManifestError> {
     let mut manifests = Vec::new();
+    let mut refused = Vec::new();
     for document in text::documents(file, text)? {
         let value: Value = document.read()?;
-        if value.is_null() {
-            continue;
-        }
-        if let Some(items) = list_items(&value) {
-            for item in items {
-                let read = manifest(&Shape::of(item), &document.source(), &|| Ok(item.clone()));
-                manifests.push(read.map_err(|problem| document.problem(problem))?);
-            }
-            continue;
-        }
-        let shape = Shape::of(&value);
-        let manifest = match shape.meaning() {
-            Meaning::Plain => manifest(&shape, "", &|| Ok(value.clone())),
-            _ => document.typed(&shape),
+        let source = document.source();
+        let objects = match list_items(&value) {
+            Some(items) => (items.iter().enumerate())
+                .map(|(place, item)| (format!("items[{place}]."), manifest(&source, item, item)))
+                .collect(),
+            None if value.is_null() => Vec::new(),
+            None => vec![(String::new(), manifest(&source, &value, &document))],
         };
-        manifests.push(manifest.map_err(|problem| document.problem(problem))?);
+        for (within, read) in objects {
+            match read {
+                Ok(manifest) => manifests.push(manifest),
+                Err(Problem::Refused(found)) => refused.push(document.placed(&within, found)),
+                Err(Problem::Unreadable(problem)) => return Err(document.unreadable(problem)),
+            }
+        }
     }
-    Ok(manifests)
+    if refused.is_empty() { Ok(manifests) } else { Err(ManifestError::refused(file, refused)) }
 }
 
 /// Reads one object that came from a cluster.
@@ -98,8 +87,25 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Manifest>, ManifestError> {
 /// # Errors
 /// If it is a policy or binding that can't be read; the message says where.
 pub fn from_value(value: Value) -> Result<Manifest, String> {
-    let shape = Shape::of(&value);
-    manifest(&shape, "", &|| Ok(value.clone())).map_err(|problem| problem.message)
+    manifest("", &value, &value).map_err(|problem| problem.to_string())
+}
+
+/// The line of a field such as `spec.validations[0].message`, in the document of a text that begins on this line. If the
+/// field is not there, that of what is nearest around it.
+///
+/// ```
+/// use portcullis::policy::manifest::line_of;
+///
+/// let text = "a: 1\n---\nspec:\n  variables:\n  - name: a\n    expression: b\n";
+/// assert_eq!(line_of(text, 3, "spec.variables[0].expression"), Some(6));
+/// assert_eq!(line_of(text, 3, "spec.variables[1]"), Some(4));
+/// assert_eq!(line_of(text, 3, "status"), Some(3));
+/// ```
+pub fn line_of(text: &str, first_line: u64, field: &str) -> Option<u64> {
+    let documents = text::documents("", text).ok()?;
+    let document = documents.into_iter().find(|document| document.first_line() == first_line)?;
+    let place = document.places()?.place(field);
+    Some(place.map_or(first_line, |place| document.shifted(place).0))
 }
 
 impl Definitions {
@@ -115,19 +121,6 @@ impl Definitions {
     }
 }
 
-/// What is wrong with a document, and where, if that is known better than the document's beginning.
-#[derive(Debug)]
-struct Problem {
-    message: String,
-    place: Option<(u64, u64)>,
-}
-
-impl From<String> for Problem {
-    fn from(message: String) -> Problem {
-        Problem { message, place: None }
-    }
-}
-
 /// `apiVersion` and `kind`.
 #[derive(Debug)]
 struct Shape {
@@ -139,11 +132,8 @@ struct Shape {
 /// What a document is to us.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Meaning {
-    Validating(Origin),
-    Mutating(Origin),
-    Binding,
-    NativeValidatingBinding,
-    NativeMutatingBinding,
+    /// A policy or a binding.
+    Policy(Subject),
     Plain,
 }
 
@@ -156,20 +146,33 @@ impl Shape {
     }
 
     fn meaning(&self) -> Meaning {
-        match (self.group.as_str(), self.kind.as_str()) {
-            (GROUP, "ValidatingPolicy") => Meaning::Validating(Origin::Portcullis),
-            (GROUP, "MutatingPolicy") => Meaning::Mutating(Origin::Portcullis),
-            (GROUP, "PolicyBinding") => Meaning::Binding,
-            (NATIVE_GROUP, "ValidatingAdmissionPolicy") => Meaning::Validating(Origin::Native),
-            (NATIVE_GROUP, "MutatingAdmissionPolicy") => Meaning::Mutating(Origin::Native),
-            (NATIVE_GROUP, "ValidatingAdmissionPolicyBinding") => Meaning::NativeValidatingBinding,
-            (NATIVE_GROUP, "MutatingAdmissionPolicyBinding") => Meaning::NativeMutatingBinding,
-            _ => Meaning::Plain,
-        }
+        use Origin::{Native, Portcullis};
+        use PolicyKind::{MutatingPolicy, ValidatingPolicy};
+        Meaning::Policy(match (self.group.as_str(), self.kind.as_str()) {
+            (GROUP, "ValidatingPolicy") => Subject::Policy(Portcullis, ValidatingPolicy),
+            (GROUP, "MutatingPolicy") => Subject::Policy(Portcullis, MutatingPolicy),
+            (GROUP, "PolicyBinding") => Subject::Binding(Portcullis, None),
+            (NATIVE_GROUP, "ValidatingAdmissionPolicy") => {
+                Subject::Policy(Native, ValidatingPolicy)
+            }
+            (NATIVE_GROUP, "MutatingAdmissionPolicy") => Subject::Policy(Native, MutatingPolicy),
+            (NATIVE_GROUP, "ValidatingAdmissionPolicyBinding") => {
+                Subject::Binding(Native, Some(ValidatingPolicy))
+            }
+            (NATIVE_GROUP, "MutatingAdmissionPolicyBinding") => {
+                Subject::Binding(Native, Some(MutatingPolicy))
+            }
+            _ => return Meaning::Plain,
+        })
+    }
+
+    /// Whether it is of the first native version, which had a default more than those after it.
+    fn is_first_native(&self) -> bool {
+        self.group == NATIVE_GROUP && self.version == "v1alpha1"
     }
 
     /// A version that nobody serves would be refused by the API server; a kind of ours that we don't know is a typo.
-    fn refuse_unknown(&self) -> Result<(), Problem> {
+    fn refuse_unknown(&self) -> Result<(), Unreadable> {
         let Shape { group, version, kind } = self;
         let served: &[&str] = match group.as_str() {
             GROUP => &[VERSION],
@@ -196,105 +199,18 @@ fn list_items(value: &Value) -> Option<&Vec<Value>> {
     value.get("items")?.as_array()
 }
 
-/// What every object has. Fields that the server sets are known and not looked at.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "known, and not looked at")]
-struct Envelope<S> {
-    api_version: IgnoredAny,
-    kind: IgnoredAny,
-    metadata: Metadata,
-    spec: S,
-    status: Option<IgnoredAny>,
-}
-
-/// `metav1.ObjectMeta`, of which we use two fields. The others are there because a field that is not is a typo.
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[expect(dead_code, reason = "known, and not looked at")]
-struct Metadata {
-    #[serde(default)]
-    name: String,
-    #[serde(default)]
-    generation: Option<i64>,
-    generate_name: Option<IgnoredAny>,
-    namespace: Option<IgnoredAny>,
-    self_link: Option<IgnoredAny>,
-    uid: Option<IgnoredAny>,
-    resource_version: Option<IgnoredAny>,
-    creation_timestamp: Option<IgnoredAny>,
-    deletion_timestamp: Option<IgnoredAny>,
-    deletion_grace_period_seconds: Option<IgnoredAny>,
-    labels: Option<IgnoredAny>,
-    annotations: Option<IgnoredAny>,
-    owner_references: Option<IgnoredAny>,
-    finalizers: Option<IgnoredAny>,
-    managed_fields: Option<IgnoredAny>,
-}
-
-/// A document that can be read as the type that its kind calls for.
-trait Typed {
-    fn typed<T: DeserializeOwned>(&self) -> Result<T, Problem>;
-}
-
-impl<F: Fn() -> Result<Value, Problem>> Typed for F {
-    fn typed<T: DeserializeOwned>(&self) -> Result<T, Problem> {
-        serde_json::from_value(self()?).map_err(|error| error.to_string().into())
-    }
-}
-
-fn manifest(shape: &Shape, source: &str, document: &impl Typed) -> Result<Manifest, Problem> {
+/// An object of any kind.
+fn manifest(source: &str, value: &Value, document: &impl Typed) -> Result<Manifest, Problem> {
+    let shape = Shape::of(value);
     shape.refuse_unknown()?;
-    let ours = Origin::Portcullis;
-    Ok(match shape.meaning() {
-        Meaning::Validating(Origin::Portcullis) => {
-            Manifest::Validating(named::<_, ValidatingPolicySpec>(ours, source, document)?)
-        }
-        Meaning::Validating(origin) => Manifest::Validating(named::<
-            _,
-            ValidatingAdmissionPolicySpec,
-        >(origin, source, document)?),
-        Meaning::Mutating(Origin::Portcullis) => {
-            Manifest::Mutating(named::<_, MutatingPolicySpec>(ours, source, document)?)
-        }
-        Meaning::Mutating(origin) => {
-            Manifest::Mutating(named::<_, MutatingAdmissionPolicySpec>(origin, source, document)?)
-        }
-        Meaning::Binding => {
-            Manifest::Binding(named::<_, PolicyBindingSpec>(ours, source, document)?)
-        }
-        Meaning::NativeValidatingBinding => Manifest::Binding(named::<
-            _,
-            ValidatingAdmissionPolicyBindingSpec,
-        >(
-            Origin::Native, source, document
-        )?),
-        Meaning::NativeMutatingBinding => Manifest::Binding(named::<
-            _,
-            MutatingAdmissionPolicyBindingSpec,
-        >(
-            Origin::Native, source, document
-        )?),
-        Meaning::Plain => {
-            let object = Document::from_value(&document.typed::<Value>()?);
-            match (shape.group.as_str(), shape.kind.as_str()) {
-                ("", "Namespace") => Manifest::Namespace(object),
-                _ => Manifest::Object(object),
-            }
-        }
-    })
-}
-
-fn named<T, S>(origin: Origin, source: &str, document: &impl Typed) -> Result<Named<T>, Problem>
-where
-    S: DeserializeOwned + Into<T>,
-{
-    let envelope: Envelope<S> = document.typed()?;
-    let Metadata { name, generation, .. } = envelope.metadata;
-    if name.is_empty() {
-        return Err("`metadata.name` is missing".to_owned().into());
+    if let Meaning::Policy(subject) = shape.meaning() {
+        return typed::policy(subject, &shape, source, value, document);
     }
-    Ok(Named { origin, name, generation, source: source.to_owned(), spec: envelope.spec.into() })
+    let object = Document::from_value(value);
+    Ok(match (shape.group.as_str(), shape.kind.as_str()) {
+        ("", "Namespace") => Manifest::Namespace(object),
+        _ => Manifest::Object(object),
+    })
 }
 
 #[cfg(test)]

@@ -63,11 +63,30 @@ fn what_is_wrong_is_said_with_its_place() {
             "validationActons",
         ),
         (POLICY.replace("team: a", "team: a}\n  lables: {a: b"), "f.yaml:7:3", "lables"),
-        (POLICY.replace("[CREATE]", "[CRATE]"), "f.yaml:11:", "CRATE"),
+        (
+            POLICY.replace("[CREATE]", "[CRATE]"),
+            "f.yaml:11:21: ValidatingPolicy `replicas`: spec.matchConstraints.resourceRules[0].operations[0]:",
+            "Unsupported value: \"CRATE\": supported values: \"*\"",
+        ),
+        // Everything is told, what does not compile included.
+        (
+            POLICY.replace("  matchConstraints:", "  matchConstraint:").replace("<= 5", "<= "),
+            "f.yaml:9:3: unknown field",
+            "",
+        ),
+        (
+            POLICY.replace("[CREATE]", "[CRATE]").replace("<= 5", "<= '5' + 1"),
+            "f.yaml:11:21",
+            "\nf.yaml:13:5: ValidatingPolicy `replicas`: spec.validations[0].expression: Invalid value: ",
+        ),
         // kubectl would not take a bool for a string either.
         (POLICY.replace("object.spec.replicas <= 5", "true"), "f.yaml:13:", "quot"),
         (POLICY.replace("name: replicas", "name: a\n  name: b"), "f.yaml:6:3", "uplicate"),
-        (POLICY.replace("  name: replicas\n", ""), "f.yaml:1:1", "`metadata.name` is missing"),
+        (
+            POLICY.replace("  name: replicas\n", ""),
+            "f.yaml:4:1: ValidatingPolicy: metadata.name: Required value",
+            "",
+        ),
         (POLICY.replace("v1alpha1", "v1"), "f.yaml:1:1", "no version `v1`"),
         (
             POLICY.replace("ValidatingPolicy", "ValidatingPolicies"),

@@ -4,8 +4,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::{Options, UserMessageFormatter};
 
+use crate::policy::manifest::error::{ManifestError, Refusal, Refused, Unreadable};
+use crate::policy::manifest::places::Node;
+use crate::policy::manifest::typed::Typed;
 use crate::policy::manifest::untyped::Untyped;
-use crate::policy::manifest::{Manifest, ManifestError, Problem, Shape, Typed, manifest};
 
 /// The longest text that is read at once. A cluster's whole set of policies is far below it, and the API server takes no
 /// object above 3 MiB.
@@ -32,7 +34,7 @@ pub(in crate::policy::manifest) fn documents<'t>(
 ) -> Result<Vec<TextDocument<'t>>, ManifestError> {
     if text.len() > TEXT_MAX {
         let message = format!("more than {TEXT_MAX} bytes");
-        return Err(ManifestError { file: file.to_owned(), line: 0, column: 0, message });
+        return Err(ManifestError::new(file, (0, 0), message));
     }
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut documents = Vec::new();
@@ -70,35 +72,59 @@ impl TextDocument<'_> {
 
     /// Where it begins, as in `a.yaml:12`.
     pub(in crate::policy::manifest) fn source(&self) -> String {
-        let blank = |line: &&str| line.trim().is_empty() || line.trim().starts_with('#');
-        let skipped = self.text.lines().take_while(blank).count() as u64;
-        format!("{}:{}", self.file, self.line + skipped + 1)
+        format!("{}:{}", self.file, self.first_line())
     }
 
     /// The document as a value, typed as YAML has it.
     pub(in crate::policy::manifest) fn read(&self) -> Result<Value, ManifestError> {
-        let untyped: Result<Untyped, Problem> = self.parse(false);
-        untyped.map(|Untyped(value)| value).map_err(|problem| self.problem(problem))
+        let untyped: Result<Untyped, Unreadable> = self.parse(false);
+        untyped.map(|Untyped(value)| value).map_err(|problem| self.unreadable(problem))
     }
 
-    /// The document as what its kind calls for.
-    pub(in crate::policy::manifest) fn typed(&self, shape: &Shape) -> Result<Manifest, Problem> {
-        manifest(shape, &self.source(), self)
+    /// Why it can't be read, with the place in the file.
+    pub(in crate::policy::manifest) fn unreadable(&self, problem: Unreadable) -> ManifestError {
+        let place = self.shifted(problem.place.unwrap_or((1, 1)));
+        ManifestError::new(self.file, place, problem.message)
     }
 
-    /// The problem with its place in the file.
-    pub(in crate::policy::manifest) fn problem(&self, problem: Problem) -> ManifestError {
-        let (line, column) = problem.place.unwrap_or((1, 1));
-        ManifestError {
-            file: self.file.to_owned(),
-            line: self.line + line,
-            column,
-            message: problem.message,
+    /// What is refused in the object at a field of the document, each with its place in the file.
+    pub(in crate::policy::manifest) fn placed(
+        &self,
+        within: &str,
+        mut refused: Refused,
+    ) -> Refused {
+        let places = self.places();
+        for Refusal { place, diagnostic } in &mut refused.refusals {
+            let field = format!("{within}{}", diagnostic.field);
+            let found = places.as_ref().and_then(|places| places.place(&field));
+            *place = self.shifted(found.unwrap_or_else(|| (self.skipped() + 1, 1)));
         }
+        refused
+    }
+
+    /// Where its fields are, if that can be told.
+    pub(in crate::policy::manifest) fn places(&self) -> Option<Node> {
+        serde_saphyr::from_str_with_options(self.text, options(false)).ok()
+    }
+
+    /// A place in the document as one in the file.
+    pub(in crate::policy::manifest) fn shifted(&self, (line, column): (u64, u64)) -> (u64, u64) {
+        (self.line + line, column)
+    }
+
+    /// The line on which it begins.
+    pub(in crate::policy::manifest) fn first_line(&self) -> u64 {
+        self.line + self.skipped() + 1
+    }
+
+    /// How many lines have nothing in them but comments before it begins.
+    fn skipped(&self) -> u64 {
+        let blank = |line: &&str| line.trim().is_empty() || line.trim().starts_with('#');
+        self.text.lines().take_while(blank).count() as u64
     }
 
     /// `typed` refuses a number or bool where a string is called for. Untyped reading has no strings but keys.
-    fn parse<T: DeserializeOwned>(&self, typed: bool) -> Result<T, Problem> {
+    fn parse<T: DeserializeOwned>(&self, typed: bool) -> Result<T, Unreadable> {
         if self.text.trim_start().starts_with('{')
             && let Some(json) = self.parse_json()
         {
@@ -106,28 +132,29 @@ impl TextDocument<'_> {
         }
         serde_saphyr::from_str_with_options(self.text, options(typed)).map_err(|error| {
             let place = error.location().map(|location| (location.line(), location.column()));
-            Problem { message: message(&error), place }
+            Unreadable { message: message(&error), place }
         })
     }
 
     /// JSON by its own rules, which YAML's differ from in escapes. Text that is no JSON may still be YAML in braces.
-    fn parse_json<T: DeserializeOwned>(&self) -> Option<Result<T, Problem>> {
+    fn parse_json<T: DeserializeOwned>(&self) -> Option<Result<T, Unreadable>> {
         serde_json::from_str::<serde::de::IgnoredAny>(self.text).ok()?;
         if let Err(error) = crate::json::Document::parse(self.text.as_bytes().to_vec()) {
             let place = Some((error.line as u64, error.column as u64));
-            return Some(Err(Problem { message: error.kind.to_string(), place }));
+            let message = error.kind.to_string();
+            return Some(Err(Unreadable { message, place }));
         }
         Some(serde_json::from_str(self.text).map_err(|error| {
             let place = Some((error.line() as u64, error.column() as u64));
             let text = error.to_string();
             let message = text.split(" at line ").next().unwrap_or_default().to_owned();
-            Problem { message, place }
+            Unreadable { message, place }
         }))
     }
 }
 
 impl Typed for TextDocument<'_> {
-    fn typed<T: DeserializeOwned>(&self) -> Result<T, Problem> {
+    fn typed<T: DeserializeOwned>(&self) -> Result<T, Unreadable> {
         self.parse(true)
     }
 }

@@ -16,7 +16,6 @@ use thiserror::Error;
 pub use equivalents::{Equivalent, Equivalents};
 pub use index::{Candidates, Index};
 pub use rule::Rule;
-pub(in crate::policy) use selector::is_dns_subdomain;
 pub use selector::{Selector, SelectorError};
 
 use crate::json::Node;
@@ -81,13 +80,6 @@ impl Matcher {
     /// The include rules.
     pub fn rules(&self) -> &[Rule] {
         &self.include
-    }
-
-    /// What is wrong with the selectors, each with the name of its field.
-    pub fn errors(&self) -> impl Iterator<Item = (&'static str, &SelectorError)> {
-        let namespaces = self.namespaces.as_ref().err().map(|e| ("namespaceSelector", e));
-        let objects = self.objects.as_ref().err().map(|e| ("objectSelector", e));
-        namespaces.into_iter().chain(objects)
     }
 
     /// Whether the labels of the request's namespace matter.

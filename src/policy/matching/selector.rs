@@ -5,6 +5,7 @@ use thiserror::Error;
 
 use crate::json::{Kind, Node};
 use crate::policy::api::{LabelSelector, SelectorOperator};
+use crate::policy::validation::names::{label_value_errors, qualified_name_errors};
 
 /// A label selector, ready to match.
 #[derive(Clone, Debug, Default)]
@@ -37,10 +38,10 @@ pub enum SelectorError {
     ValuesNotEmpty(String),
     /// A key that can't be a label.
     #[error("key: Invalid value: {0:?}: {1}")]
-    Key(String, &'static str),
+    Key(String, String),
     /// A value that no label can have.
     #[error("values[{0}][{1}]: Invalid value: {2:?}: {3}")]
-    Value(usize, String, String, &'static str),
+    Value(usize, String, String, String),
 }
 
 impl Selector {
@@ -92,8 +93,9 @@ fn are_labels(labels: Node<'_>) -> bool {
 }
 
 fn term(key: &str, operator: SelectorOperator, values: &[String]) -> Result<Term, SelectorError> {
-    if let Some(reason) = label_key_error(key) {
-        return Err(SelectorError::Key(key.to_owned(), reason));
+    let reasons = qualified_name_errors(key);
+    if !reasons.is_empty() {
+        return Err(SelectorError::Key(key.to_owned(), reasons.join("; ")));
     }
     match operator {
         SelectorOperator::In | SelectorOperator::NotIn if values.is_empty() => {
@@ -107,8 +109,10 @@ fn term(key: &str, operator: SelectorOperator, values: &[String]) -> Result<Term
         _ => {}
     }
     for (position, value) in values.iter().enumerate() {
-        if let Some(reason) = label_value_error(value) {
-            return Err(SelectorError::Value(position, key.to_owned(), value.clone(), reason));
+        let reasons = label_value_errors(value);
+        if !reasons.is_empty() {
+            let reasons = reasons.join("; ");
+            return Err(SelectorError::Value(position, key.to_owned(), value.clone(), reasons));
         }
     }
     let values = values.iter().map(|value| value.as_str().into()).collect();
@@ -119,58 +123,6 @@ fn term(key: &str, operator: SelectorOperator, values: &[String]) -> Result<Term
         SelectorOperator::DoesNotExist => Test::DoesNotExist,
     };
     Ok(Term { key: key.into(), test })
-}
-
-/// The longest name or value of a label; Kubernetes' own limit.
-const NAME_MAX: usize = 63;
-
-/// The longest prefix of a label's key: a DNS name.
-const PREFIX_MAX: usize = 253;
-
-const NAME_FORM: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const PREFIX_FORM: &str = "prefix part a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const VALUE_FORM: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
-
-fn label_key_error(key: &str) -> Option<&'static str> {
-    let name = match key.split_once('/') {
-        None => key,
-        Some(("", _)) => return Some("prefix part must be non-empty"),
-        Some((prefix, _)) if prefix.len() > PREFIX_MAX => {
-            return Some("prefix part must be no more than 253 bytes");
-        }
-        Some((prefix, _)) if !is_dns_subdomain(prefix) => return Some(PREFIX_FORM),
-        Some((_, name)) => name,
-    };
-    if name.is_empty() {
-        return Some("name part must be non-empty");
-    }
-    if name.len() > NAME_MAX {
-        return Some("name part must be no more than 63 bytes");
-    }
-    (!is_qualified(name)).then_some(NAME_FORM)
-}
-
-fn label_value_error(value: &str) -> Option<&'static str> {
-    if value.len() > NAME_MAX {
-        return Some("must be no more than 63 bytes");
-    }
-    (!value.is_empty() && !is_qualified(value)).then_some(VALUE_FORM)
-}
-
-fn is_qualified(name: &str) -> bool {
-    let ends = |c: Option<u8>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    ends(name.bytes().next())
-        && ends(name.bytes().last())
-        && name.bytes().all(|c| c.is_ascii_alphanumeric() || b"-_.".contains(&c))
-}
-
-pub(in crate::policy) fn is_dns_subdomain(name: &str) -> bool {
-    name.split('.').all(|label| {
-        let lower = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit();
-        label.bytes().next().is_some_and(lower)
-            && label.bytes().last().is_some_and(lower)
-            && label.bytes().all(|c| lower(c) || c == b'-')
-    })
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Why a text is no manifest.
 
-use std::fmt;
+use std::fmt::{self, Write};
 
 use thiserror::Error;
 
@@ -62,7 +62,8 @@ impl ManifestError {
         let mut message = first.map(text).unwrap_or_default();
         for (refused, refusal) in refusals {
             let (line, column) = refusal.place;
-            message.push_str(&format!("\n{file}:{line}:{column}: {}", text((refused, refusal))));
+            // Writing to a String does not fail.
+            let _ = write!(message, "\n{file}:{line}:{column}: {}", text((refused, refusal)));
         }
         ManifestError { file: file.to_owned(), line, column, message, refused }
     }

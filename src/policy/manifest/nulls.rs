@@ -31,10 +31,8 @@ pub(in crate::policy::manifest) fn has_null(value: &Value) -> bool {
 pub(in crate::policy::manifest) fn without_nulls(name: &str, value: &Value) -> Value {
     match value {
         Value::Array(items) => {
-            let empty = || match TEXT_LISTS.contains(&name) {
-                true => Value::String(String::new()),
-                false => Value::Object(Map::new()),
-            };
+            let is_text = TEXT_LISTS.contains(&name);
+            let empty = || if is_text { Value::from("") } else { Value::Object(Map::new()) };
             let item = |item: &Value| match item {
                 Value::Null => empty(),
                 item => without_nulls("", item),
@@ -44,7 +42,7 @@ pub(in crate::policy::manifest) fn without_nulls(name: &str, value: &Value) -> V
         Value::Object(members) => {
             let member = |(key, value): (&String, &Value)| match value {
                 Value::Null if !MAPS.contains(&name) => None,
-                Value::Null => Some((key.clone(), Value::String(String::new()))),
+                Value::Null => Some((key.clone(), Value::from(""))),
                 value => Some((key.clone(), without_nulls(key, value))),
             };
             Value::Object(members.iter().filter_map(member).collect())

@@ -9,7 +9,7 @@ use crate::cel::Version;
 use crate::cli::Failure;
 use crate::controller::files::{list, read};
 use crate::policy::Definitions;
-use crate::policy::manifest;
+use crate::policy::manifest::{self, ManifestError};
 use crate::policy::snapshot::Snapshot;
 
 /// What stands for standard input.
@@ -32,6 +32,39 @@ pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
         }
     }
     Ok(definitions)
+}
+
+/// Everything that can be read, and why the API server would refuse the rest.
+///
+/// # Errors
+/// If something is wrong with a file that has nothing to do with what the API server would say.
+pub fn readable(paths: &[PathBuf]) -> Result<(Definitions, Vec<ManifestError>), Failure> {
+    let (stdin, files): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.iter().cloned().partition(|path| path == Path::new(STDIN));
+    let (mut definitions, mut refused) = (Definitions::default(), Vec::new());
+    match read(&files) {
+        Ok(set) => definitions = set.definitions,
+        Err(error) if error.errors.iter().any(|error| error.refused.is_empty()) => {
+            return Err(Failure::new(error));
+        }
+        // A file that is refused hides none of the others.
+        Err(_) => {
+            for file in list(&files).map_err(Failure::new)? {
+                match read(&[file]) {
+                    Ok(set) => definitions.append(set.definitions),
+                    Err(error) => refused.extend(error.errors),
+                }
+            }
+        }
+    }
+    if let Some(stdin) = stdin.first() {
+        match manifest::read(STDIN, &text(stdin)?) {
+            Ok(manifests) => manifests.into_iter().for_each(|read| definitions.add(read)),
+            Err(error) if error.refused.is_empty() => return Err(Failure::new(error)),
+            Err(error) => refused.push(error),
+        }
+    }
+    Ok((definitions, refused))
 }
 
 /// The files themselves, and all YAML and JSON files of the folders; `-` stays what it is.

@@ -192,8 +192,8 @@ pub fn json(out: &mut impl Write, reviewed: &[Reviewed]) -> io::Result<()> {
 
 /// What is wrong with policies, before anything is decided by them.
 pub fn broken(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
-    for problem in diagnostics::of(snapshot) {
-        writeln!(out, "warning: {problem}")?;
+    for finding in diagnostics::of(snapshot) {
+        writeln!(out, "warning: {finding}")?;
     }
     Ok(())
 }

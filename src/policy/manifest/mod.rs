@@ -109,6 +109,15 @@ pub fn line_of(text: &str, first_line: u64, field: &str) -> Option<u64> {
 }
 
 impl Definitions {
+    /// Adds what was read elsewhere.
+    pub fn append(&mut self, mut other: Definitions) {
+        self.validating.append(&mut other.validating);
+        self.mutating.append(&mut other.mutating);
+        self.bindings.append(&mut other.bindings);
+        self.params.append(&mut other.params);
+        self.namespaces.append(&mut other.namespaces);
+    }
+
     /// Adds a document.
     pub fn add(&mut self, manifest: Manifest) {
         match manifest {

@@ -135,3 +135,13 @@ pub const BREAK_GLASS_MAX: Duration = Duration::from_hours(24);
 
 /// How often a BreakGlass that is active is told in the log.
 pub const BREAK_GLASS_REMINDER: Duration = Duration::from_mins(1);
+
+/// How often the API server is asked something, only to see that it can be reached.
+pub const FRESHNESS_INTERVAL: Duration = Duration::from_secs(10);
+
+/// For such a question.
+pub const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a replica may be cut off before it calls itself stale. An API server that restarts takes less; if it were
+/// less than that, every replica would be unready when it comes back and needs them.
+pub const STALE_AFTER: Duration = Duration::from_mins(2);

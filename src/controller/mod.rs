@@ -18,6 +18,7 @@ pub mod certificates;
 pub mod cluster;
 mod crds;
 pub mod files;
+pub mod freshness;
 pub mod leader;
 pub mod limits;
 pub mod publish;

@@ -12,7 +12,7 @@ use crate::controller::cluster::Task;
 use crate::controller::publish::Publisher;
 use crate::controller::registration::{Endpoint, Inputs};
 use crate::controller::{
-    Snapshots, break_glass, certificates, cluster, leader, registration, status,
+    Snapshots, break_glass, certificates, cluster, freshness, leader, registration, status,
 };
 use crate::telemetry::Metrics;
 
@@ -58,6 +58,8 @@ pub struct Channels {
     pub certificates: watch::Sender<Option<Arc<Material>>>,
     /// Says whether requests are answered.
     pub ready: watch::Receiver<bool>,
+    /// Takes whether the cluster was reached lately.
+    pub fresh: watch::Sender<bool>,
 }
 
 /// The tasks; they end when this is dropped. What is registered stays.
@@ -86,7 +88,7 @@ pub fn start(
     clock: fn() -> Timestamp,
     channels: Channels,
 ) -> Running {
-    let Channels { snapshots, certificates, ready } = channels;
+    let Channels { snapshots, certificates, ready, fresh } = channels;
     let (observed_sender, observed) = watch::channel(None);
     let (registered_sender, registered) = watch::channel(None);
     let (leads_sender, leads) = watch::channel(false);
@@ -103,6 +105,8 @@ pub fn start(
             certificates,
         )),
     ];
+    let freshness = freshness::keep(client.clone(), metrics.clone(), clock, fresh);
+    tasks.push(Task::spawn(freshness));
     // Who registers elsewhere knows when policies are in force as soon as they are compiled.
     let registered = if options.registration.is_some() { registered } else { published.clone() };
     if let Some(options) = options.registration {

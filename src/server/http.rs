@@ -31,6 +31,11 @@ pub trait Handler: Send + Sync + 'static {
     /// Why requests can't be answered yet, if so.
     fn unready(&self) -> Option<&'static str>;
 
+    /// Why others should be asked instead, if so. What is asked here all the same is answered.
+    fn should_rest(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The answer to the body of a request, as JSON, by the policies with this failure policy, or by all. It should be
     /// there before `deadline`.
     fn answer(
@@ -120,7 +125,7 @@ fn unready<H: Handler>(shared: &Shared<H>) -> Option<&'static str> {
     if shared.stopping.load(Ordering::Relaxed) {
         return Some("stopping");
     }
-    shared.handler.unready()
+    shared.handler.unready().or_else(|| shared.handler.should_rest())
 }
 
 fn read(

@@ -7,6 +7,7 @@
 
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
@@ -38,6 +39,8 @@ thread_local! {
 #[derive(Debug)]
 pub struct Reviewer<S> {
     in_force: ArcSwapOption<InForce>,
+    /// Whether the policies may no longer be those of the cluster.
+    stale: AtomicBool,
     source: S,
     metrics: Arc<Metrics>,
     ledger: Option<Ledger>,
@@ -54,7 +57,8 @@ struct InForce {
 impl<S: Source> Reviewer<S> {
     /// A reviewer that is not ready before policies are [put in force](Reviewer::put_in_force).
     pub fn new(source: S, metrics: Arc<Metrics>, ledger: Option<Ledger>) -> Reviewer<S> {
-        Reviewer { in_force: ArcSwapOption::empty(), source, metrics, ledger }
+        let (in_force, stale) = (ArcSwapOption::empty(), AtomicBool::new(false));
+        Reviewer { in_force, stale, source, metrics, ledger }
     }
 
     /// Decides by this snapshot from the next request on. Requests in flight are decided by the one they began with.
@@ -74,6 +78,11 @@ impl<S: Source> Reviewer<S> {
                 return;
             }
         }
+    }
+
+    /// Says from now on that it is not ready, or that it is again. Requests that come all the same are decided.
+    pub fn set_stale(&self, stale: bool) {
+        self.stale.store(stale, Ordering::Relaxed);
     }
 
     /// The decision, with what has to be fetched for it.
@@ -128,6 +137,10 @@ fn review_here<'s>(
 impl<S: Source> Handler for Reviewer<S> {
     fn unready(&self) -> Option<&'static str> {
         self.in_force.load().is_none().then_some("waiting for policies")
+    }
+
+    fn should_rest(&self) -> Option<&'static str> {
+        self.stale.load(Ordering::Relaxed).then_some("cut off from the API server")
     }
 
     async fn answer(

@@ -206,6 +206,7 @@ pub struct Metrics {
     watch_failures: Counter,
     writes: Family<WriteLabels, Counter>,
     certificate_expiry: Gauge,
+    cluster_reached: Gauge,
     suspensions: Gauge,
     leads: Gauge,
     http_errors: Family<StatusLabels, Counter>,
@@ -237,6 +238,7 @@ impl Metrics {
             watch_failures: Counter::default(),
             writes: Family::default(),
             certificate_expiry: Gauge::default(),
+            cluster_reached: Gauge::default(),
             suspensions: Gauge::default(),
             leads: Gauge::default(),
             http_errors: Family::default(),
@@ -281,6 +283,11 @@ impl Metrics {
             "certificate_expiry_timestamp_seconds",
             "When the serving certificate expires",
             self.certificate_expiry.clone(),
+        );
+        r.register(
+            "cluster_reached_timestamp_seconds",
+            "When the API server was last reached",
+            self.cluster_reached.clone(),
         );
         r.register(
             "break_glass_active",
@@ -374,6 +381,11 @@ impl Metrics {
     /// When the serving certificate expires.
     pub fn certificate_expires(&self, at_seconds: i64) {
         self.certificate_expiry.set(at_seconds);
+    }
+
+    /// The API server was reached.
+    pub fn cluster_reached(&self, at_seconds: i64) {
+        self.cluster_reached.set(at_seconds);
     }
 
     /// So many BreakGlasses suspend policies.

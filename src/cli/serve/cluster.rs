@@ -113,11 +113,18 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let (material_sender, material) = watch::channel(None);
     let (certificate_sender, certificates) = watch::channel(None);
     let (ready_sender, ready) = watch::channel(false);
-    let channels = Channels { snapshots: snapshot_sender, certificates: material_sender, ready };
+    let (fresh_sender, fresh) = watch::channel(true);
+    let channels = Channels {
+        snapshots: snapshot_sender,
+        certificates: material_sender,
+        ready,
+        fresh: fresh_sender,
+    };
     let running = start(client, options.controller(args.version), metrics.clone(), now, channels);
     let mut tasks = JoinSet::new();
     let kept = reviewer.clone();
     tasks.spawn(async move { kept.follow(snapshots).await });
+    tasks.spawn(tell_stale(reviewer.clone(), fresh));
     tasks.spawn(serve_material(material, certificate_sender));
     tasks.spawn(tell_ready(reviewer.clone(), certificates.clone(), ready_sender));
     let place = Place { listener, certificates, reviewer, metrics, linger: LINGER };
@@ -126,6 +133,16 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     drop(tasks);
     running.stop().await;
     ended
+}
+
+/// Keeps others asked instead while the cluster is out of reach.
+async fn tell_stale<S: Source>(reviewer: Arc<Reviewer<S>>, mut fresh: watch::Receiver<bool>) {
+    loop {
+        reviewer.set_stale(!*fresh.borrow_and_update());
+        if fresh.changed().await.is_err() {
+            return;
+        }
+    }
 }
 
 /// Makes certificates that can be served of the PEM that the Secret has.

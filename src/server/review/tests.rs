@@ -232,6 +232,17 @@ impl Source for Labels {
 }
 
 #[tokio::test]
+async fn who_is_cut_off_rests_and_answers_what_is_asked_all_the_same() {
+    let reviewer = reviewer(NoCluster, &[NO_LATEST]);
+    reviewer.set_stale(true);
+    assert_eq!((reviewer.unready(), reviewer.should_rest().is_some()), (None, true));
+    let answer = ask(&reviewer, Webhook::Validate, &pod("app:latest")).await.unwrap();
+    assert_eq!(answer["allowed"], false, "{answer}");
+    reviewer.set_stale(false);
+    assert_eq!(reviewer.should_rest(), None);
+}
+
+#[tokio::test]
 async fn a_missing_fact_is_fetched() {
     let reviewer = reviewer(Labels, &[SHOP_ONLY]);
     let answer = ask(&reviewer, Webhook::Validate, pod("a:1")).await.unwrap();

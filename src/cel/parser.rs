@@ -2,11 +2,13 @@
 //! binding first. Macros are expanded as they are met. Nothing here knows names or types.
 
 mod literal;
+mod unexpected;
 
 use crate::cel::ast::{Element, Entry, Expr, ExprId, ExprKind, Field};
 use crate::cel::diagnostic::{Diagnostic, Span};
 use crate::cel::lexer::{self, Token, TokenKind};
 use crate::cel::macros;
+use crate::cel::parser::unexpected::NAME;
 use crate::cel::version::Version;
 
 /// How many code points an expression may have: Kubernetes' own limit.
@@ -41,9 +43,6 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
-const OPERAND: &str = "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, \
-                       NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}";
-
 /// The tree of an expression and how many nodes it has, or what is wrong with it.
 pub(crate) fn parse(source: &str, version: Version) -> Result<(Expr, ExprId), Diagnostic> {
     if source.len() > CODE_POINTS_MAX && source.chars().count() > CODE_POINTS_MAX {
@@ -60,7 +59,7 @@ pub(crate) fn parse(source: &str, version: Version) -> Result<(Expr, ExprId), Di
     let expr = parser.expr()?;
     let rest = parser.peek();
     if rest.kind != TokenKind::End {
-        let mut error = parser.unexpected("mismatched", rest, "<EOF>");
+        let mut error = parser.too_much();
         if rest.kind == TokenKind::Question {
             error.hint = Some("a choice is written `condition ? this : that`".to_owned());
         }
@@ -134,16 +133,11 @@ impl Parser<'_> {
     }
 
     fn expect(&mut self, kind: TokenKind, name: &str) -> Parsed<Token> {
-        self.take_if(kind).ok_or_else(|| self.unexpected("mismatched", self.peek(), name))
+        self.take_if(kind).ok_or_else(|| self.not_there(kind, name))
     }
 
     fn text(&self, token: Token) -> &str {
         self.source.get(token.span.start as usize..token.span.end as usize).unwrap_or("")
-    }
-
-    fn unexpected(&self, how: &str, token: Token, expected: &str) -> Diagnostic {
-        let text = if token.kind == TokenKind::End { "<EOF>" } else { self.text(token) };
-        plain(token.span, format!("Syntax error: {how} input '{text}' expecting {expected}"))
     }
 
     /// `or ? or : expr`
@@ -293,7 +287,8 @@ impl Parser<'_> {
         let field = match name.kind {
             TokenKind::Ident => self.text(name).to_owned(),
             TokenKind::QuotedIdent => self.text(name).trim_matches('`').to_owned(),
-            _ => return Err(self.unexpected("mismatched", name, "IDENTIFIER")),
+            _ if optional => return Err(self.unexpected("mismatched", name, NAME)),
+            _ => return Err(self.no_field(name)),
         };
         if optional {
             let kind = ExprKind::OptSelect { operand: Box::new(operand), field };
@@ -341,6 +336,9 @@ impl Parser<'_> {
         let mut args = Vec::new();
         if let Some(close) = self.take_if(TokenKind::RightParen) {
             return Ok((args, close.span));
+        }
+        if self.peek().kind == TokenKind::End {
+            return Err(self.no_argument());
         }
         loop {
             args.push(self.expr()?);
@@ -471,12 +469,10 @@ impl Parser<'_> {
         if let Some(token) = self.take_if(close) {
             return Ok(Some(token));
         }
-        if comma.is_some() == first {
-            let name = if close == TokenKind::RightBrace { "'}'" } else { "']'" };
-            let token = comma.unwrap_or(self.peek());
-            return Err(self.unexpected("mismatched", token, if first { OPERAND } else { name }));
+        match self.no_item(close, first, comma) {
+            Some(error) => Err(error),
+            None => Ok(None),
         }
-        Ok(None)
     }
 }
 

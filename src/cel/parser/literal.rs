@@ -3,7 +3,8 @@
 use crate::cel::ast::{Expr, ExprKind, Literal};
 use crate::cel::escape;
 use crate::cel::lexer::TokenKind;
-use crate::cel::parser::{OPERAND, Parsed, Parser, plain};
+use crate::cel::parser::unexpected::OPERAND;
+use crate::cel::parser::{Parsed, Parser, plain};
 
 impl Parser<'_> {
     pub(super) fn literal(&mut self) -> Parsed<Expr> {
@@ -22,7 +23,7 @@ impl Parser<'_> {
             TokenKind::True => Ok(Literal::Bool(true)),
             TokenKind::False => Ok(Literal::Bool(false)),
             TokenKind::Null => Ok(Literal::Null),
-            _ => return Err(self.unexpected("mismatched", token, OPERAND)),
+            _ => return Err(self.no_operand(token, self.peek())),
         };
         match literal {
             Ok(literal) => Ok(self.node(span, span.start, ExprKind::Literal(literal))),

@@ -1,6 +1,7 @@
 //! What the grammar accepts and refuses.
 
 use super::*;
+use crate::cel::parser::unexpected::OPERAND;
 
 fn check(source: &str, expect: &str) {
     let seen = match parse(source, Version::LATEST) {
@@ -74,8 +75,19 @@ fn text_becomes_a_tree() {
 fn what_is_no_expression_is_refused_where_it_breaks() {
     for (source, expect) in [
         ("1 +", &format!("3: Syntax error: mismatched input '<EOF>' expecting {OPERAND}")[..]),
-        ("a b", "2: Syntax error: mismatched input 'b' expecting <EOF>"),
-        ("(a", "2: Syntax error: mismatched input '<EOF>' expecting ')'"),
+        ("&& a", &format!("0: Syntax error: extraneous input '&&' expecting {OPERAND}")[..]),
+        ("a b", "2: Syntax error: extraneous input 'b' expecting <EOF>"),
+        ("a b c", "2: Syntax error: mismatched input 'b' expecting <EOF>"),
+        ("(a", "2: Syntax error: missing ')' at '<EOF>'"),
+        ("(a b", "3: Syntax error: mismatched input 'b' expecting ')'"),
+        ("f(1", "3: Syntax error: missing ')' at '<EOF>'"),
+        ("[1", "2: Syntax error: mismatched input '<EOF>' expecting {']', ','}"),
+        ("[1, ", "4: Syntax error: missing ']' at '<EOF>'"),
+        ("[1, )", "4: Syntax error: mismatched input ')' expecting ']'"),
+        ("[1 2]", "3: Syntax error: extraneous input '2' expecting {']', ','}"),
+        ("{1: 2,", "6: Syntax error: missing '}' at '<EOF>'"),
+        ("a.", "2: Syntax error: no viable alternative at input '.'"),
+        ("a..b", "2: Syntax error: no viable alternative at input '..'"),
         ("for", "0: reserved identifier: for"),
         ("9223372036854775808", "0: invalid int literal"),
         ("x.all(1, true)", "6: argument must be a simple name"),

@@ -2,7 +2,7 @@
 //! when the policy is compiled; here, only whether there is one.
 
 use crate::policy::validation::field::Field;
-use crate::policy::validation::field_error::FieldError;
+use crate::policy::validation::field_error::{ErrorKind, FieldError};
 use crate::policy::validation::names::{is_cel_identifier, qualified_name_errors};
 
 /// The most match conditions of a policy.
@@ -52,6 +52,22 @@ pub(in crate::policy::validation) fn variables(
             errors.push(name.invalid("must be a valid CEL identifier"));
         }
         expression(&variable, "expression is not specified", errors);
+    }
+}
+
+/// That no two variables share a name. A custom resource can't have them; of native variables, the last counts.
+pub(in crate::policy::validation) fn unique_variables(
+    variables: &Field<'_>,
+    errors: &mut Vec<FieldError>,
+) {
+    let mut seen = Vec::new();
+    for variable in variables.items() {
+        let name = variable.child("name");
+        if seen.contains(&name.text()) {
+            let key = format!("{{\"name\":{}}}", name.json());
+            errors.push(FieldError::new(&variable.path, ErrorKind::Duplicate, "").shown(key));
+        }
+        seen.push(name.text());
     }
 }
 

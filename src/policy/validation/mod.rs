@@ -115,6 +115,7 @@ fn ours(mutates: bool, spec: &Field<'_>, errors: &mut Vec<FieldError>) {
         errors.push(reference.forbidden(&detail));
     }
     binding::param_ref(&reference, errors);
+    expressions::unique_variables(&spec.child("variables"), errors);
     let severities = ["Info", "Low", "Medium", "High", "Critical"];
     spec.child("severity").check_word(&severities, errors);
 }

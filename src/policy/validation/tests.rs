@@ -322,6 +322,11 @@ fn ours_have_defaults_and_bind_themselves() {
             json!({"/spec/paramKind": kind, "/spec/paramRef": reference, "/spec/validationActions": ["Deny"]}),
             &[],
         ),
+        (
+            Subject::Policy(Portcullis, ValidatingPolicy),
+            json!({"/spec/variables": [{"name": "a", "expression": "x"}, {"name": "a", "expression": "y"}]}),
+            &["spec.variables[1]: Duplicate value: {\"name\":\"a\"}"],
+        ),
         (binding, json!({}), &[]),
         (
             binding,

@@ -132,7 +132,7 @@ fn policy_inputs(random: &mut Random) -> (Json, Vec<Known>) {
         all.push(json("oldObject", &object));
     }
     if random.percent(50) {
-        let params = without_whole_doubles(literals::object(random, 2));
+        let params = literals::object(random, 2);
         inputs["params"] = params.clone();
         all.push(json("params", &params));
     }
@@ -147,21 +147,6 @@ fn policy_inputs(random: &mut Random) -> (Json, Vec<Known>) {
         inputs["variables"] = Json::Array(variables);
     }
     (inputs, all)
-}
-
-/// The API server reads `1.0` in a param as an integer, which `docs/differences.md` lists.
-fn without_whole_doubles(value: Json) -> Json {
-    match value {
-        Json::Number(number) => match number.as_f64() {
-            Some(double) if !number.is_i64() && double.fract() == 0.0 => json!(0.5),
-            _ => Json::Number(number),
-        },
-        Json::Array(items) => items.into_iter().map(without_whole_doubles).collect(),
-        Json::Object(fields) => Json::Object(
-            fields.into_iter().map(|(key, value)| (key, without_whole_doubles(value))).collect(),
-        ),
-        other => other,
-    }
 }
 
 /// The text with something wrong in it.

@@ -220,8 +220,8 @@ impl Generator<'_> {
             text.push_str(&self.field_hop("missing", &mut is_optional));
             at = &Json::Null;
         }
-        // In a branch of a choice cel-go forgets that a test gives a bool, if its way has `?` in it.
-        if *ty == Ty::Bool && !is_optional && text.contains('.') && self.random.percent(40) {
+        let ends_in_field = text.rsplit('.').next().is_some_and(|last| !last.contains(['[', '?']));
+        if *ty == Ty::Bool && ends_in_field && text.contains('.') && self.random.percent(40) {
             return Some(Node::text(Ty::Bool, format!("has({text})")));
         }
         if is_optional {

@@ -32,8 +32,8 @@ impl Env {
             let error = Expected(expected).refuse(&expr, &checked.output);
             return Err(refuse(Stage::Output, vec![error]));
         }
-        let plan =
-            planner::plan(&expr, &checked).map_err(|error| refuse(Stage::Plan, vec![error]))?;
+        let plan = planner::plan(self, &expr, &checked)
+            .map_err(|error| refuse(Stage::Plan, vec![error]))?;
         Ok(Program::new(source, checked.output, plan, checked.locals))
     }
 }

@@ -1,14 +1,16 @@
 //! Runs the steps of a plan. Each step gives a value or a fault, and adds to the cost what Kubernetes
 //! would add; nothing is allocated but what an expression makes.
 
+mod fields;
 mod make;
 
 use crate::cel::cost::{self, Charge, EXPRESSION_COST_MAX};
 use crate::cel::diagnostic::Span;
+use crate::cel::eval::fields::{index, select, select_if_set, usable};
 use crate::cel::evaluation::Evaluation;
 use crate::cel::fault::{Fault, FaultKind, Outcome};
-use crate::cel::library::{ARGS_MAX, mismatch, not_a_list, takes};
-use crate::cel::plan::{Call, Choose, Hop, Matches, Pair, Path, Root, Set, Step, To};
+use crate::cel::library::{ARGS_MAX, mismatch, not_a_depth, not_a_list, takes};
+use crate::cel::plan::{Call, Choose, Expects, Hop, Matches, Pair, Path, Root, Set, Step, To};
 use crate::cel::value::{Context, Exhausted, Value, equal, equality};
 
 /// One expression being evaluated.
@@ -61,7 +63,11 @@ impl<'a, 'e> Machine<'a, 'e> {
         match step {
             Step::Constant(constant) => Ok(constant.value()),
             Step::Path(path) => self.path(path),
-            Step::Has(path) => self.has(path),
+            Step::Has(path) => Ok(match self.found(path)? {
+                Value::Optional(found) => Value::Bool(found.is_some()),
+                other => other,
+            }),
+            Step::Found(path) => self.found(path),
             Step::Call(call) => self.call(call),
             Step::Equal(pair) => match self.equality(pair, cost::equality)? {
                 Some(equal) => Ok(Value::Bool(equal)),
@@ -73,7 +79,10 @@ impl<'a, 'e> Machine<'a, 'e> {
             Step::Not(operand) => self.not(&operand.0, operand.1),
             Step::And(terms) => self.logic(terms, false),
             Step::Or(terms) => self.logic(terms, true),
-            Step::Choose(choose) => self.choose(choose),
+            Step::Choose(choose) => {
+                let branch = self.branch(choose)?;
+                self.eval(branch)
+            }
             Step::OptionalOr(pair) => self.optional_or(pair, false),
             Step::OrValue(pair) => self.optional_or(pair, true),
             Step::InSet(member) => self.in_set(&member.0, &member.1),
@@ -94,7 +103,9 @@ impl<'a, 'e> Machine<'a, 'e> {
                 self.charge(unpaid)?;
                 Ok(self.local(*slot))
             }
-            Root::Variable(place) => self.evaluation.variable(*place),
+            Root::Variable(place) | Root::OptionalVariable(place) => {
+                self.evaluation.variable(*place)
+            }
             Root::Step(step) => self.eval(step),
         }
     }
@@ -109,8 +120,31 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
     }
 
+    /// Where a path begins, and whether an optional there is opened: one of `variables` is not, because the path begins
+    /// at `variables`.
+    fn start(&mut self, root: &'a Root) -> (Outcome<'a>, bool) {
+        let Root::Step(step) = root else {
+            return (
+                self.root(root),
+                !matches!(root, Root::Variable(_) | Root::OptionalVariable(_)),
+            );
+        };
+        let mut step = step;
+        while let Step::Choose(choose) = step {
+            match self.branch(choose) {
+                Ok(branch) => step = branch,
+                Err(fault) => return (Err(fault), true),
+            }
+        }
+        let is_variable = |path: &Path| {
+            matches!(path.root, Root::Variable(_)) && !path.hops.iter().any(|hop| hop.optional)
+        };
+        let opens = !matches!(step, Step::Path(path) if is_variable(path));
+        (self.eval(step), opens)
+    }
+
     fn path(&mut self, path: &'a Path) -> Outcome<'a> {
-        let root = self.root(&path.root);
+        let (root, opens) = self.start(&path.root);
         if let Err(stop) = root
             && stop.is_final()
         {
@@ -118,8 +152,13 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
         self.charge(path.base)?;
         let root = root.map_err(|fault| fault.at(path.span, self.evaluation.arena()))?;
+        if matches!(path.root, Root::OptionalVariable(_)) {
+            self.charge(1)?;
+            return self.optional_hops(&path.hops, root);
+        }
         let mut value = match root {
-            Value::Optional(inner) => return self.optional_path(path, inner.copied(), true),
+            Value::Optional(Some(inner)) if opens => return self.optional_hops(&path.hops, *inner),
+            none @ Value::Optional(None) if opens => return Ok(none),
             value => value,
         };
         for (index, hop) in path.hops.iter().enumerate() {
@@ -129,18 +168,6 @@ impl<'a, 'e> Machine<'a, 'e> {
             value = self.hop(value, hop)?;
         }
         Ok(value)
-    }
-
-    fn optional_path(
-        &mut self,
-        path: &'a Path,
-        inner: Option<Value<'a>>,
-        present: bool,
-    ) -> Outcome<'a> {
-        match inner {
-            Some(value) if present => self.optional_hops(&path.hops, value),
-            _ => Ok(Value::Optional(None)),
-        }
     }
 
     /// Hops from where the first optional one is: what is not there makes the whole absent.
@@ -156,19 +183,20 @@ impl<'a, 'e> Machine<'a, 'e> {
     }
 
     fn hop(&mut self, from: Value<'a>, hop: &'a Hop) -> Outcome<'a> {
+        let arena = self.evaluation.arena();
         let found = match &hop.to {
             To::Field(name) => {
                 self.charge(1)?;
-                select(from, name)
+                select(from, name, hop.declared, arena)
             }
             To::Key(key) => {
                 self.charge(1)?;
-                index(from, key.value())
+                index(from, key.value(), false, arena)
             }
             To::Computed(step) => {
                 let key = self.eval(step);
                 self.charge(1)?;
-                usable(key?).and_then(|key| index(from, key))
+                usable(key?).and_then(|key| index(from, key, false, arena))
             }
         };
         match found {
@@ -204,12 +232,14 @@ impl<'a, 'e> Machine<'a, 'e> {
         from: Value<'a>,
         hop: &'a Hop,
     ) -> Result<Option<Value<'a>>, &'a Fault<'a>> {
+        let arena = self.evaluation.arena();
         let found = match &hop.to {
-            To::Field(name) => select(from, name),
-            To::Key(key) => index(from, key.value()),
+            // cel-go forgets of a field after `?` that it was declared.
+            To::Field(name) => select_if_set(from, name, hop.declared && !hop.optional, arena),
+            To::Key(key) => index(from, key.value(), true, arena),
             To::Computed(step) => {
                 let key = self.eval(step)?;
-                usable(key).and_then(|key| index(from, key))
+                usable(key).and_then(|key| index(from, key, true, arena))
             }
         };
         match found {
@@ -222,17 +252,19 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
     }
 
-    fn has(&mut self, path: &'a Path) -> Outcome<'a> {
+    /// Whether the last hop of a path leads anywhere; where a hop before it is optional, what it leads to.
+    fn found(&mut self, path: &'a Path) -> Outcome<'a> {
         self.charge(path.base)?;
-        let root = self.root(&path.root)?;
+        let (root, opens) = self.start(&path.root);
         let Some((last, before)) = path.hops.split_last() else {
-            return Ok(Value::Bool(true));
+            return root.map(|_| Value::Bool(true));
         };
-        let (mut value, mut optional) = match root {
-            Value::Optional(None) => return Ok(Value::Bool(false)),
-            Value::Optional(Some(inner)) => (*inner, true),
-            value => (value, false),
+        let (mut value, mut optional) = match root? {
+            Value::Optional(None) if opens => return Ok(Value::Optional(None)),
+            Value::Optional(Some(inner)) if opens => (*inner, true),
+            value => (value, matches!(path.root, Root::OptionalVariable(_))),
         };
+        self.charge(u64::from(optional && !opens))?;
         for hop in before {
             optional |= hop.optional;
             if !optional {
@@ -241,15 +273,16 @@ impl<'a, 'e> Machine<'a, 'e> {
             }
             match self.hop_if_present(value, hop)? {
                 Some(next) => value = next,
-                None => return Ok(Value::Bool(false)),
+                None => return Ok(Value::Optional(None)),
             }
         }
-        let To::Field(name) = &last.to else { return Ok(Value::Bool(false)) };
-        let found = select(value, name);
-        if !optional || matches!(found, Ok(Some(_))) {
-            self.charge(1)?;
+        if optional {
+            let found = self.hop_if_present(value, last)?;
+            return Ok(Value::Optional(found.map(|value| self.evaluation.arena().keep(value))));
         }
-        match found {
+        self.charge(1)?;
+        let To::Field(name) = &last.to else { return Ok(Value::Bool(false)) };
+        match select_if_set(value, name, last.declared, self.evaluation.arena()) {
             Ok(found) => Ok(Value::Bool(found.is_some())),
             Err(kind) => Err(self.fault_at(kind, last.span)),
         }
@@ -270,9 +303,17 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
         let args = values.get(..call.args.len()).unwrap_or(&values);
         let arena = self.evaluation.arena();
-        if call.compares && (fault.is_some() || !matches!(args, [Value::List(_), ..])) {
-            return Err(not_a_list(args.first().filter(|_| fault.is_none()).copied(), arena));
+        match (call.expects, args) {
+            (Some(Expects::List), [Value::List(_), ..]) if fault.is_none() => {}
+            (Some(Expects::List), _) => {
+                return Err(not_a_list(args.first().filter(|_| fault.is_none()).copied(), arena));
+            }
+            (Some(Expects::Depth), [_, depth]) if !matches!(depth, Value::Int(_)) => {
+                return Err(not_a_depth(Some(*depth).filter(|_| fault.is_none()), arena));
+            }
+            _ => {}
         }
+        let before = self.cost;
         match call.charge {
             Charge::One => self.charge(1)?,
             Charge::Fixed(cost) => self.charge(cost)?,
@@ -296,6 +337,11 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
         outcome.map_err(|fault| {
             let fault = match fault.kind {
+                FaultKind::Internal(_) => {
+                    // A call that never came back is not paid for.
+                    self.cost = before;
+                    fault
+                }
                 FaultKind::NoSuchOverload if fault.span.is_none() => {
                     mismatch(call.function.name, args, arena)
                 }
@@ -357,10 +403,11 @@ impl<'a, 'e> Machine<'a, 'e> {
         fault.map_or(Ok(Value::Bool(!decisive)), Err)
     }
 
-    fn choose(&mut self, choose: &'a Choose) -> Outcome<'a> {
+    /// The branch that is chosen.
+    fn branch(&mut self, choose: &'a Choose) -> Result<&'a Step, &'a Fault<'a>> {
         match self.eval(&choose.condition)? {
-            Value::Bool(true) => self.eval(&choose.truthy),
-            Value::Bool(false) => self.eval(&choose.falsy),
+            Value::Bool(true) => Ok(&choose.truthy),
+            Value::Bool(false) => Ok(&choose.falsy),
             _ => Err(self.fault_at(FaultKind::NoSuchOverload, choose.span)),
         }
     }
@@ -396,48 +443,5 @@ impl<'a, 'e> Machine<'a, 'e> {
             Value::String(text) => Ok(Value::Bool(matches.pattern.is_match(text))),
             _ => Err(self.fault_at(FaultKind::NoSuchOverload, matches.span)),
         }
-    }
-}
-
-/// The field of a value, if it has it.
-fn select<'a>(from: Value<'a>, name: &'a str) -> Result<Option<Value<'a>>, FaultKind<'a>> {
-    match from {
-        Value::Map(map) => Ok(map.field(name)),
-        Value::Struct(object) => Ok(object.get(name)),
-        Value::List(_) => Err(FaultKind::Message("unsupported index type 'string' in list")),
-        _ => Ok(None),
-    }
-}
-
-/// A key that something can be indexed by.
-fn usable(key: Value<'_>) -> Result<Value<'_>, FaultKind<'_>> {
-    match key {
-        Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::String(_) => {
-            Ok(key)
-        }
-        _ => Err(FaultKind::Message("invalid qualifier type")),
-    }
-}
-
-/// The element or the entry of a value, if it has it.
-fn index<'a>(from: Value<'a>, key: Value<'a>) -> Result<Option<Value<'a>>, FaultKind<'a>> {
-    match from {
-        Value::Map(map) => Ok(map.get(key)),
-        Value::List(list) => Ok(list_index(key)?.and_then(|index| list.get(index))),
-        Value::Struct(object) => Ok(key.as_str().and_then(|name| object.get(name))),
-        _ => Ok(None),
-    }
-}
-
-/// A number as the index of a list; `None` where no list reaches.
-fn list_index(key: Value<'_>) -> Result<Option<usize>, FaultKind<'_>> {
-    match key {
-        Value::Int(index) => Ok(usize::try_from(index).ok()),
-        Value::Uint(index) => Ok(usize::try_from(index).ok()),
-        Value::Double(index) if index.fract() == 0.0 && index.abs() < 9e15 => {
-            Ok((index >= 0.0).then_some(index as usize))
-        }
-        Value::Double(_) => Err(FaultKind::Message("unsupported index value in list")),
-        _ => Err(FaultKind::Message("unsupported index type in list")),
     }
 }

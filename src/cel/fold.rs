@@ -7,7 +7,7 @@ use crate::cel::eval::Machine;
 use crate::cel::fault::{Fault, FaultKind, Outcome};
 use crate::cel::library;
 use crate::cel::plan::{FoldStep, Step};
-use crate::cel::value::{Exhausted, List, Map, Value, equal};
+use crate::cel::value::{Exhausted, List, Map, Value, other_numbers, same_key};
 
 /// How many entries are compared with one another to name the key that was made twice.
 const NAMED_MAX: usize = 1_000;
@@ -216,21 +216,25 @@ impl<'a> Machine<'a, '_> {
         }
         let kept = kept.into_bump_slice();
         let map = Map::entries(kept, arena).map_err(full)?;
-        if map.len() < kept.len() { Err(self.key_exists(kept)) } else { Ok(Value::Map(map)) }
+        if map.len() < kept.len() {
+            return Err(self.key_exists(made_twice(kept)));
+        }
+        match found_as_another(map) {
+            Some(key) => Err(self.key_exists(Some(key))),
+            None => Ok(Value::Map(map)),
+        }
     }
 
-    /// The fault of making two entries with the same key; it names the key if it is among the first ones.
+    /// The fault of making two entries with the same key.
     #[cold]
-    fn key_exists(&self, entries: &[(Value<'a>, Value<'a>)]) -> Stop<'a> {
+    fn key_exists(&self, key: Option<Value<'a>>) -> Stop<'a> {
         let arena = self.evaluation.arena();
-        let seen = entries.iter().take(NAMED_MAX).enumerate();
-        let earlier = |place: usize| entries.iter().take(place);
-        for (place, (key, _)) in seen {
-            if earlier(place).any(|(known, _)| equal(*known, *key)) {
-                return Fault::text(arena, format_args!("insert failed: key {key} already exists"));
+        match key {
+            Some(key) => {
+                Fault::text(arena, format_args!("insert failed: key {key} already exists"))
             }
+            None => Fault::message(arena, "insert failed: key already exists"),
         }
-        Fault::message(arena, "insert failed: key already exists")
     }
 
     /// `optMap` and `optFlatMap`: `x.hasValue() ? optional.of(..) : optional.none()`, where the body
@@ -295,4 +299,21 @@ impl<'a> Machine<'a, '_> {
             _ => Err(self.fault(FaultKind::NoSuchOverload)),
         }
     }
+}
+
+/// The key that two of these entries have, if they are among the first ones.
+#[cold]
+fn made_twice<'a>(entries: &[(Value<'a>, Value<'a>)]) -> Option<Value<'a>> {
+    let earlier = |place: usize| entries.iter().take(place);
+    entries.iter().take(NAMED_MAX).enumerate().find_map(|(place, (key, _))| {
+        earlier(place).any(|(known, _)| same_key(*known, *key)).then_some(*key)
+    })
+}
+
+/// The first key of a map that would have been found before it was inserted, as a number of another type.
+fn found_as_another<'a>(map: Map<'a>) -> Option<Value<'a>> {
+    map.iter().enumerate().map(|(place, (key, _))| (place, key)).find_map(|(place, key)| {
+        let known = |number| map.exact(number).is_some_and(|earlier| earlier < place);
+        other_numbers(key).into_iter().flatten().any(known).then_some(key)
+    })
 }

@@ -15,6 +15,8 @@ pub(crate) enum Step {
     Path(Box<Path>),
     /// Whether the last hop of a path leads anywhere.
     Has(Box<Path>),
+    /// The same, but of a path with `?` in it what the last hop leads to.
+    Found(Box<Path>),
     Call(Box<Call>),
     Equal(Box<Pair>),
     NotEqual(Box<Pair>),
@@ -53,6 +55,8 @@ pub(crate) enum Root {
     Opened(u16),
     /// `variables.NAME`.
     Variable(u16),
+    /// `variables.?NAME`.
+    OptionalVariable(u16),
     /// Whatever an expression gives.
     Step(Step),
 }
@@ -62,6 +66,8 @@ pub(crate) struct Hop {
     pub to: To,
     /// Written with `?`: what is not there is no error.
     pub optional: bool,
+    /// Whether it leads from an object whose type the checker knew.
+    pub declared: bool,
     pub span: Span,
 }
 
@@ -79,11 +85,20 @@ pub(crate) struct Call {
     pub pattern: Option<Box<Pattern>>,
     /// Whether arguments are evaluated only up to the first that fails.
     pub in_order: bool,
-    /// Whether what it costs is found by comparing the elements of a list, which gives up without one.
-    pub compares: bool,
+    /// What cel-go gives up without, because it looks for it to find what the call costs.
+    pub expects: Option<Expects>,
     /// What the arguments have to be, where the checker found the one overload that is called.
     pub guard: Option<&'static [Type]>,
     pub span: Span,
+}
+
+/// An argument without which what a call costs can't be found.
+#[derive(Clone, Copy, PartialEq)]
+pub(crate) enum Expects {
+    /// The first one, whose elements are compared, as a list.
+    List,
+    /// The second one, how deep to go, as an integer.
+    Depth,
 }
 
 pub(crate) struct Pair {

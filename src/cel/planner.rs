@@ -8,16 +8,17 @@ use crate::cel::ast::{Element, Entry, Expr, ExprKind, Field, Fold, FoldKind};
 use crate::cel::check::{Checked, Reference};
 use crate::cel::cost::Charge;
 use crate::cel::diagnostic::Diagnostic;
+use crate::cel::env::Env;
 use crate::cel::fault::FaultKind;
 use crate::cel::library::{self, Function, mismatch};
 use crate::cel::parser::plain;
 use crate::cel::plan::{
-    Call, Choose, FoldStep, Hop, MakeList, MakeMap, MakeStruct, Matches, Pair, Path, Root, Set,
-    Step, To,
+    Call, Choose, Expects, FoldStep, Hop, MakeList, MakeMap, MakeStruct, Matches, Pair, Path, Root,
+    Set, Step, To,
 };
 use crate::cel::regexp::Pattern;
 use crate::cel::types::Type;
-use crate::cel::value::{Arena, Constant, Context, equal};
+use crate::cel::value::{Arena, Constant, Context, is_key, same_key};
 
 /// Conversions, which are computed beforehand when their argument is a constant.
 const CONVERSIONS: [&str; 10] =
@@ -50,11 +51,12 @@ const UNGUARDED: [&str; 21] = [
 ];
 
 /// Plans a checked tree; an error is a constant part that has no value.
-pub(crate) fn plan(expr: &Expr, checked: &Checked) -> Result<Step, Diagnostic> {
-    Planner { checked, opened: Vec::new() }.step(expr)
+pub(crate) fn plan(env: &Env, expr: &Expr, checked: &Checked) -> Result<Step, Diagnostic> {
+    Planner { env, checked, opened: Vec::new() }.step(expr)
 }
 
 struct Planner<'p> {
+    env: &'p Env,
     checked: &'p Checked,
     /// For each variable of a comprehension that is alive, whether it is one of `optMap`.
     opened: Vec<bool>,
@@ -71,6 +73,10 @@ impl Planner<'_> {
                 return self.select(expr, operand, field, *test);
             }
             ExprKind::OptSelect { operand, field } => {
+                if let Some(Reference::Variable(place)) = self.checked.reference(expr) {
+                    let (root, hops) = (Root::OptionalVariable(*place), Box::default());
+                    return Ok(Step::Path(Box::new(Path { root, base: 1, hops, span: expr.span })));
+                }
                 let to = To::Field(field.as_str().into());
                 return self.hop(expr, operand, to, true);
             }
@@ -106,9 +112,8 @@ impl Planner<'_> {
                 return Err(plain(expr.span, "this name cannot be used as a value"));
             }
         };
-        // cel-go takes a variable that holds a type for the name of one.
         if let (ExprKind::Ident(name), Type::Type(_)) = (&expr.kind, self.checked.ty(expr)) {
-            return Err(plain(expr.span, format!("reference to undefined type: {name}")));
+            return self.type_of_that_name(expr, name).map(Step::Constant);
         }
         let base = if matches!(root, Root::Variable(_)) { 2 } else { 1 };
         Ok(Step::Path(Box::new(Path { root, base, hops: Box::default(), span: expr.span })))
@@ -137,7 +142,8 @@ impl Planner<'_> {
 
     /// One hop more from what the operand gives.
     fn hop(&mut self, expr: &Expr, operand: &Expr, to: To, optional: bool) -> Planned {
-        let hop = Hop { to, optional, span: expr.span };
+        let declared = matches!(self.checked.ty(operand), Type::Struct(_));
+        let hop = Hop { to, optional, declared, span: expr.span };
         Ok(Step::Path(Box::new(match self.step(operand)? {
             Step::Path(path) => {
                 let Path { root, base, hops, .. } = *path;
@@ -214,9 +220,13 @@ impl Planner<'_> {
         let dispatches = overload.is_none() && function.overloads.len() > 1 && !is_free;
         let in_order = args.len() > 2 || dispatches || function.name == "format";
         let guard = overload.filter(|_| !is_free).and_then(library::params);
-        let compares = overload.is_some() && matches!(function.name, "distinct" | "sort");
+        let expects = match (overload.map(|overload| overload.id), function.name) {
+            (Some("list_flatten_int"), _) => Some(Expects::Depth),
+            (Some(_), "distinct" | "sort") => Some(Expects::List),
+            _ => None,
+        };
         let (pattern, span) = (None, expr.span);
-        let call = Call { function, args, charge, pattern, in_order, compares, guard, span };
+        let call = Call { function, args, charge, pattern, in_order, expects, guard, span };
         self.simplify(call, overload.map_or("", |overload| overload.id))
     }
 
@@ -294,6 +304,10 @@ impl Planner<'_> {
             _ => None,
         };
         if let Some(constants) = steps.iter().map(constant).collect::<Option<Vec<_>>>() {
+            let unusable = constants.iter().position(|(key, _)| !is_key(key.value()));
+            if let Some(entry) = unusable.and_then(|place| entries.get(place)) {
+                return Err(plain(entry.key.span, "such a value cannot be the key of a map"));
+            }
             return Ok(Step::Constant(Constant::Map(distinct(constants))));
         }
         Ok(Step::Map(Box::new(MakeMap { entries: steps.into(), span: expr.span })))
@@ -311,8 +325,29 @@ impl Planner<'_> {
         Ok(Step::Struct(Box::new(MakeStruct { name, fields: steps.into(), span: expr.span })))
     }
 
+    /// What cel-go takes a variable for that holds a type: for the type that has the variable's name.
+    fn type_of_that_name(&self, expr: &Expr, name: &str) -> Result<Constant, Diagnostic> {
+        match self.env.type_named(name) {
+            Some(ty) => Ok(Constant::Type(ty.name().into())),
+            None => Err(plain(expr.span, format!("reference to undefined type: {name}"))),
+        }
+    }
+
+    /// The variable that the expansion of a macro names outside of what the author wrote, if it holds a type.
+    fn named_by_macro<'f>(&self, fold: &'f Fold) -> Option<&'f str> {
+        let held = match (fold.kind, self.checked.ty(&fold.range)) {
+            (FoldKind::OptMap | FoldKind::OptFlatMap, Type::Optional(value)) => value,
+            (FoldKind::Filter, Type::List(element)) => element,
+            (FoldKind::Filter | FoldKind::TransformMap, Type::Map(entry)) => &entry.0,
+            _ => return None,
+        };
+        matches!(held, Type::Type(_)).then_some(fold.var.as_str())
+    }
+
     fn fold(&mut self, expr: &Expr, fold: &Fold) -> Planned {
         let range = self.step(&fold.range)?;
+        let named = self.named_by_macro(fold);
+        let named_type = named.map(|name| self.type_of_that_name(expr, name)).transpose()?;
         let slot = self.opened.len() as u16;
         let two = fold.var2.is_some();
         self.opened.push(matches!(fold.kind, FoldKind::OptMap | FoldKind::OptFlatMap));
@@ -320,11 +355,15 @@ impl Planner<'_> {
             self.opened.push(false);
         }
         let filter = fold.filter.as_ref().map(|filter| self.step(filter)).transpose()?;
-        let body = self.step(&fold.body)?;
+        let mut body = self.step(&fold.body)?;
         self.opened.truncate(slot as usize);
         let span = expr.span;
         let ordered = self.checked.ty(&fold.body).is_ordered();
-        let kind = fold.kind;
+        let (mut kind, mut filter) = (fold.kind, filter);
+        if let (FoldKind::Filter, Some(ty)) = (kind, named_type) {
+            // The items are kept by their name, so it is the type of that name which is kept.
+            (kind, filter, body) = (FoldKind::Map, Some(body), Step::Constant(ty));
+        }
         let step = FoldStep { kind, range, slot, two, filter, ordered, body, span };
         Ok(Step::Fold(Box::new(step)))
     }
@@ -354,13 +393,15 @@ fn is_choice(step: &Step) -> bool {
     }
 }
 
-/// A path that is a branch of a choice or an index is not paid for as a name.
+/// A path that is a branch of a choice or an index is not paid for as a name. If it is tested with `has`, cel-go forgets
+/// there that a test gives a bool: of a way with `?` in it, what it found is left.
 fn free(step: Step) -> Step {
     match step {
         Step::Path(mut path) => {
             path.base = path.base.saturating_sub(1);
             Step::Path(path)
         }
+        Step::Has(path) => Step::Found(path),
         other => other,
     }
 }
@@ -404,7 +445,10 @@ fn set_of(elements: &[Constant]) -> Option<Set> {
 fn distinct(entries: Vec<(Constant, Constant)>) -> Box<[(Constant, Constant)]> {
     let mut kept: Vec<(Constant, Constant)> = Vec::with_capacity(entries.len());
     for (key, value) in entries {
-        match kept.iter_mut().find(|(known, _)| equal(known.value(), key.value())) {
+        // Lists and maps that are written out are never the same.
+        let made = matches!(key, Constant::List(_) | Constant::Map(_));
+        let same = |known: &Constant| !made && same_key(known.value(), key.value());
+        match kept.iter_mut().find(|(known, _)| same(known)) {
             Some(known) => known.1 = value,
             None => kept.push((key, value)),
         }

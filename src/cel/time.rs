@@ -27,6 +27,12 @@ impl Timestamp {
     fn key(self) -> (i64, u32) {
         (self.seconds, self.nanos)
     }
+
+    /// Whether Go takes both for the same key of a map: also the offset counts, and of one that is not of whole hours Go
+    /// makes another each time.
+    pub(crate) fn is_written_as(self, other: Timestamp) -> bool {
+        self == other && self.offset == other.offset && self.offset % 3600 == 0
+    }
 }
 
 impl PartialEq for Timestamp {

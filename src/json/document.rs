@@ -111,6 +111,22 @@ impl Document {
         Node::new(self, id.0)
     }
 
+    /// The document as a program in Go has it that wrote it out and read it again, if that changes it: Go writes `1.0` as
+    /// `1`, and so a number that is whole comes back as an integer, if it fits one.
+    pub fn reread(&self) -> Option<Document> {
+        let whole = |raw: &Raw| match *raw {
+            Raw::Double(number) => {
+                let fits = number >= i64::MIN as f64 && number < i64::MAX as f64;
+                (fits && number.fract() == 0.0).then_some(Raw::Int(number as i64))
+            }
+            _ => None,
+        };
+        self.nodes.iter().any(|raw| whole(raw).is_some()).then(|| {
+            let nodes = self.nodes.iter().map(|raw| whole(raw).unwrap_or(*raw)).collect();
+            Document { nodes, ..self.clone() }
+        })
+    }
+
     /// Appends a copy of an object without the members `keys`, and gives its place. Its children are shared. What is
     /// no object is given back as it is.
     pub fn omit(&mut self, object: NodeId, keys: &[&str]) -> NodeId {
@@ -297,6 +313,19 @@ mod tests {
             Document::from_value(&json!(many)).root().get("k39").and_then(Node::as_i64),
             Some(39)
         );
+    }
+
+    #[test]
+    fn whole_numbers_are_integers_when_read_again() {
+        let check = |text: &str, expect: Option<&str>| {
+            let document = Document::parse(text.as_bytes().to_vec()).unwrap();
+            let again = document.reread().map(|document| document.root().to_value().to_string());
+            assert_eq!(again.as_deref(), expect, "{text}");
+        };
+        check("[1.0,1e3,-0.0,2]", Some("[1,1000,0,2]"));
+        check(r#"{"a":[1.0,0.5]}"#, Some(r#"{"a":[1,0.5]}"#));
+        check("[0.5,1e30,9223372036854775808]", None);
+        check("[-9223372036854775808.0]", Some("[-9223372036854775808]"));
     }
 
     #[test]

@@ -157,6 +157,8 @@ impl Params {
             if !is_known && !namespace.is_empty() {
                 objects.scope = ParamScope::Namespaced;
             }
+            // The API server has read its params from another one, which wrote them.
+            let document = document.reread().map_or(document, Arc::new);
             objects.objects.push(Param { namespace, name, document });
         }
         for objects in params.kinds.values_mut().flat_map(HashMap::values_mut) {

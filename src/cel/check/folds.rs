@@ -118,13 +118,17 @@ impl Checker<'_> {
             Type::String,
             Type::Bytes,
         ];
-        if !sortable.iter().any(|wanted| self.bindings.assignable(key, wanted)) {
+        let fitting = sortable.iter().filter(|wanted| self.bindings.assignable(key, wanted));
+        let fitting = fitting.count();
+        if fitting == 0 {
             let message = format!("a list cannot be sorted by keys of type '{}'", key.brief());
             self.error(&fold.body, message);
         }
         match range {
             Type::List(element) => Type::List(element.clone()),
-            _ => Type::list(Type::Dyn),
+            // Each of several overloads gives a list of a type of its own, and those are not the same.
+            _ if fitting > 1 => Type::Dyn,
+            _ => Type::list(self.unknown()),
         }
     }
 

@@ -104,6 +104,9 @@ impl Checker<'_> {
             ExprKind::Ident(name) => self.ident(expr, name),
             ExprKind::Select { operand, field, test } => self.select(expr, operand, field, *test),
             ExprKind::OptSelect { operand, field } => {
+                if let Some(ty) = self.policy_variable(expr, operand, field) {
+                    return self.note(expr, Type::optional(ty));
+                }
                 let operand = self.check(operand);
                 let field = self.field_type(expr, &operand, field, true);
                 self.bindings.substitute(&field, false)
@@ -117,6 +120,11 @@ impl Checker<'_> {
             ExprKind::Struct { name, fields } => self.make_struct(expr, name, fields),
             ExprKind::Fold(fold) => self.fold(expr, fold),
         };
+        self.note(expr, ty)
+    }
+
+    /// Remembers the type of a node.
+    fn note(&mut self, expr: &Expr, ty: Type) -> Type {
         if let Some(slot) = self.types.get_mut(expr.id as usize) {
             *slot = ty.clone();
         }

@@ -3,9 +3,11 @@
 use crate::cel::cost;
 use crate::cel::diagnostic::Span;
 use crate::cel::eval::Machine;
+use crate::cel::eval::fields::unfit_for_patch;
 use crate::cel::fault::{Fault, Outcome};
+use crate::cel::library::not_a_key;
 use crate::cel::plan::{MakeList, MakeMap, MakeStruct};
-use crate::cel::value::{List, Map, Struct, Value, equal};
+use crate::cel::value::{List, Map, Struct, Value, is_key, same_key};
 
 impl<'a> Machine<'a, '_> {
     pub(super) fn make_list(&mut self, list: &'a MakeList) -> Outcome<'a> {
@@ -56,9 +58,10 @@ impl<'a> Machine<'a, '_> {
         for (key, value, optional) in &map.entries {
             let entry = self.eval(key).and_then(|key| Ok((key, self.eval(value)?)));
             match entry {
+                Ok((key, _)) if !is_key(key) => fault = Some(not_a_key(key, arena)),
                 Ok((key, value)) => match optional_item(value, *optional) {
                     Ok(Some(value)) => entries.push((key, value)),
-                    Ok(None) => entries.retain(|(known, _)| !equal(*known, key)),
+                    Ok(None) => entries.retain(|(known, _)| !same_key(*known, key)),
                     Err(()) => fault = Some(self.not_optional(key, value)),
                 },
                 Err(error) => fault = Some(error),
@@ -101,7 +104,14 @@ impl<'a> Machine<'a, '_> {
         }
         self.made(cost::STRUCT, fault, object.span)?;
         let (name, fields) = (&*object.name, fields.into_bump_slice());
-        Ok(Value::Struct(Struct { name, fields }))
+        let made = Struct { name, fields };
+        match unfit_for_patch(made) {
+            Some(field) => Err(Fault::text(
+                arena,
+                format_args!("unexpected type for JSONPatchType '{field}' field"),
+            )),
+            None => Ok(Value::Struct(made)),
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use crate::cel::fault::{Fault, FaultKind};
 use crate::cel::types::Type;
-use crate::cel::value::{Arena, Value};
+use crate::cel::value::{Arena, Opaque, Value};
 
 /// The fault of a call of the function with arguments that it does not take.
 #[cold]
@@ -69,7 +69,25 @@ pub(crate) fn not_a_list<'a>(value: Option<Value<'_>>, arena: &'a Arena) -> &'a 
     let (name, missing) = value.map_or(("*types.Err", "Add"), |value| (go_name(value), "Contains"));
     let text =
         format_args!("interface conversion: {name} is not traits.Lister: missing method {missing}");
-    match Fault::text(arena, text).kind {
+    internal(text, arena)
+}
+
+/// The same for how deep lists are to be flattened.
+#[cold]
+pub(crate) fn not_a_depth<'a>(value: Option<Value<'_>>, arena: &'a Arena) -> &'a Fault<'a> {
+    let name = value.map_or("*types.Err", go_name);
+    internal(format_args!("interface conversion: ref.Val is {name}, not types.Int"), arena)
+}
+
+/// The same for a key that Go can't look up in a map, because what it is made of has no hash.
+#[cold]
+pub(crate) fn not_a_key<'a>(value: Value<'_>, arena: &'a Arena) -> &'a Fault<'a> {
+    let name = go_name(value);
+    internal(format_args!("runtime error: hash of unhashable type {name}"), arena)
+}
+
+fn internal<'a>(what: std::fmt::Arguments<'_>, arena: &'a Arena) -> &'a Fault<'a> {
+    match Fault::text(arena, what).kind {
         FaultKind::Message(text) => Fault::new(arena, FaultKind::Internal(text)),
         kind => Fault::new(arena, kind),
     }
@@ -87,6 +105,11 @@ pub(crate) fn go_name(value: Value<'_>) -> &'static str {
         Value::Bytes(_) => "types.Bytes",
         Value::Timestamp(_) => "types.Timestamp",
         Value::Duration(_) => "types.Duration",
+        Value::List(_) => "*types.baseList",
+        Value::Map(_) => "*types.baseMap",
+        Value::Optional(_) => "*types.Optional",
+        Value::Opaque(Opaque::Semver(_)) => "cel.Semver",
+        Value::Opaque(Opaque::Format(_)) => "cel.Format",
         _ => "*types.Type",
     }
 }

@@ -33,7 +33,9 @@ use crate::cel::value::{Context, Value};
 use crate::cel::version::Version;
 
 pub(crate) use crate::cel::library::lists::{self_compare, sort_by_keys};
-pub(crate) use crate::cel::library::mismatch::{go_name, mismatch, not_a_list, takes};
+pub(crate) use crate::cel::library::mismatch::{
+    go_name, mismatch, not_a_depth, not_a_key, not_a_list, takes,
+};
 
 pub(crate) mod signature;
 

@@ -3,9 +3,9 @@
 
 use crate::cel::cost::{self, Charge};
 use crate::cel::fault::{Fault, Outcome};
-use crate::cel::library::{Function, Overload, function, overload};
+use crate::cel::library::{Function, Overload, function, not_a_key, overload};
 use crate::cel::time::Duration;
-use crate::cel::value::{Context, Value, compare, equal};
+use crate::cel::value::{Context, Value, compare, equal, is_key};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     function(
@@ -269,6 +269,9 @@ fn no_overload<'a>(context: Context<'a>, _: &[Value<'a>]) -> Outcome<'a> {
 fn contains<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
     match args {
         [element, Value::List(list)] => Ok(Value::Bool(list.iter().any(|e| equal(*element, e)))),
+        [key, Value::Map(map)] if map.is_hashed() && !is_key(*key) => {
+            Err(not_a_key(*key, context.arena))
+        }
         [key, Value::Map(map)] => Ok(Value::Bool(map.get(*key).is_some())),
         _ => Err(Fault::no_overload(context.arena)),
     }

@@ -2,6 +2,7 @@
 //! which copies neither.
 
 use std::fmt;
+use std::ptr::from_ref;
 
 use crate::cel::value::{Arena, Constant, Value};
 use crate::json;
@@ -60,6 +61,17 @@ impl<'a> List<'a> {
             Repr::Values(values) => values.len(),
             Repr::Constants(constants) => constants.len(),
             Repr::Joined(joined) => joined.len,
+        }
+    }
+
+    /// Where it lies, if it was made by the expression.
+    pub(crate) fn place(self) -> Option<usize> {
+        match self.0 {
+            Repr::Json(_) => None,
+            Repr::Values(values) => (!values.is_empty()).then(|| values.as_ptr().addr()),
+            // A constant is the same each time, even if it is empty and has no address of its own.
+            Repr::Constants(constants) => Some(constants.as_ptr().addr()),
+            Repr::Joined(joined) => Some(from_ref(joined).addr()),
         }
     }
 

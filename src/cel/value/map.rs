@@ -2,8 +2,10 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::ptr::from_ref;
 
-use crate::cel::value::{Arena, Constant, Exhausted, Value, equal};
+use crate::cel::value::key::{order_of_keys, other_numbers, same_key};
+use crate::cel::value::{Arena, Constant, Exhausted, Value};
 use crate::json;
 
 /// From how many entries on a map that an expression made is searched by halving: below it, looking
@@ -37,7 +39,7 @@ impl<'a> Map<'a> {
         Map(Repr::Constants(entries))
     }
 
-    /// A map of these entries; of entries with the same key the last one counts.
+    /// A map of these entries; of those with the same key the last one counts.
     pub(crate) fn entries(
         entries: &'a [(Value<'a>, Value<'a>)],
         arena: &'a Arena,
@@ -45,9 +47,9 @@ impl<'a> Map<'a> {
         let key = |place: u32| entries.get(place as usize).map_or(Value::Null, |entry| entry.0);
         let mut index = arena.vec(entries.len())?;
         index.extend(0..entries.len() as u32);
-        index.sort_by(|a, b| key_order(key(*a), key(*b)));
+        index.sort_by(|a, b| order_of_keys(key(*a), key(*b)));
         let distinct = index.windows(2).all(|pair| match pair {
-            [a, b] => key_order(key(*a), key(*b)) != Ordering::Equal,
+            [a, b] => !same_key(key(*a), key(*b)),
             _ => true,
         });
         if distinct {
@@ -59,7 +61,7 @@ impl<'a> Map<'a> {
         let mut last = arena.vec(entries.len())?;
         for (at, place) in index.iter().enumerate() {
             let next = index.get(at + 1).map(|next| key(*next));
-            if next.is_none_or(|next| key_order(key(*place), next) != Ordering::Equal) {
+            if next.is_none_or(|next| !same_key(key(*place), next)) {
                 last.push(*place);
             }
         }
@@ -91,25 +93,50 @@ impl<'a> Map<'a> {
         }
     }
 
-    /// The value of a key; `1`, `1u` and `1.0` are the same key.
+    /// The value of a key. An integer is found by any number that is worth the same, a double only by itself.
     pub fn get(self, key: Value<'_>) -> Option<Value<'a>> {
+        if let Repr::Json(object) = self.0 {
+            return object.get(key.as_str()?).map(Value::from_json);
+        }
+        let found = self.exact(key).or_else(|| {
+            other_numbers(key).into_iter().flatten().find_map(|number| self.exact(number))
+        });
+        self.entry(found?).map(|entry| entry.1)
+    }
+
+    /// The place of this very key.
+    pub(crate) fn exact(self, key: Value<'_>) -> Option<usize> {
         match self.0 {
-            Repr::Json(object) => object.get(key.as_str()?).map(Value::from_json),
+            Repr::Json(_) => None,
             Repr::Entries(Entries { entries, index: [] }) => {
-                entries.iter().find(|entry| equal(entry.0, key)).map(|entry| entry.1)
+                entries.iter().position(|entry| same_key(entry.0, key))
             }
             Repr::Entries(Entries { entries, index }) => {
                 let at = |place: &u32| entries.get(*place as usize);
-                let order =
-                    |place: &u32| at(place).map_or(Ordering::Less, |entry| key_order(entry.0, key));
-                let found = index.binary_search_by(order).ok().and_then(|found| index.get(found));
-                found.and_then(at).map(|entry| entry.1)
+                let order = |place: &u32| {
+                    at(place).map_or(Ordering::Less, |entry| order_of_keys(entry.0, key))
+                };
+                let found =
+                    index.binary_search_by(order).ok().and_then(|found| index.get(found))?;
+                at(found).is_some_and(|entry| same_key(entry.0, key)).then_some(*found as usize)
             }
-            Repr::Constants(constants) => constants
-                .iter()
-                .rev()
-                .find(|entry| equal(entry.0.value(), key))
-                .map(|entry| entry.1.value()),
+            Repr::Constants(constants) => {
+                constants.iter().position(|entry| same_key(entry.0.value(), key))
+            }
+        }
+    }
+
+    /// Whether Go looks a key up in it by its hash, which not everything has: in a map that an expression made.
+    pub(crate) fn is_hashed(self) -> bool {
+        !matches!(self.0, Repr::Json(_)) && !self.is_empty()
+    }
+
+    /// Where it lies, if it was made by the expression.
+    pub(crate) fn place(self) -> Option<usize> {
+        match self.0 {
+            Repr::Json(_) => None,
+            Repr::Entries(entries) => Some(from_ref(entries).addr()),
+            Repr::Constants(constants) => Some(constants.as_ptr().addr()),
         }
     }
 
@@ -129,55 +156,6 @@ impl<'a> Map<'a> {
                 constants.get(place).map(|(key, value)| (key.value(), value.value()))
             }
         }
-    }
-}
-
-/// A total order of keys in which equal keys, and only they, are equal.
-fn key_order(one: Value<'_>, two: Value<'_>) -> Ordering {
-    match (one, two) {
-        (Value::String(one), Value::String(two)) => one.cmp(two),
-        (Value::Bool(one), Value::Bool(two)) => one.cmp(&two),
-        _ if rank(one) == rank(two) && rank(one) > 1 => {
-            one.type_name().cmp(two.type_name()).then_with(|| {
-                if equal(one, two) {
-                    Ordering::Equal
-                } else {
-                    one.to_string().cmp(&two.to_string())
-                }
-            })
-        }
-        _ => rank(one).cmp(&rank(two)).then_with(|| number(one).total_cmp(&number(two))).then_with(
-            || {
-                if equal(one, two) { Ordering::Equal } else { integer(one).cmp(&integer(two)) }
-            },
-        ),
-    }
-}
-
-fn rank(key: Value<'_>) -> u8 {
-    match key {
-        Value::Bool(_) => 0,
-        Value::Int(_) | Value::Uint(_) | Value::Double(_) => 1,
-        _ => 2,
-    }
-}
-
-fn number(key: Value<'_>) -> f64 {
-    match key {
-        Value::Int(number) => number as f64,
-        Value::Uint(number) => number as f64,
-        // Adding makes -0.0 the same key as 0.0.
-        Value::Double(number) => number + 0.0,
-        _ => 0.0,
-    }
-}
-
-fn integer(key: Value<'_>) -> i128 {
-    match key {
-        Value::Int(number) => i128::from(number),
-        Value::Uint(number) => i128::from(number),
-        Value::Double(number) => number as i128,
-        _ => 0,
     }
 }
 

@@ -367,7 +367,7 @@ impl Documents {
         Documents {
             object: document(&inputs.object),
             old_object: document(&inputs.old_object),
-            params: document(&inputs.params),
+            params: document(&inputs.params).map(|params| params.reread().unwrap_or(params)),
             namespace_object: inputs
                 .namespace_object
                 .as_ref()
@@ -427,6 +427,8 @@ fn shown_request(inputs: &Inputs) -> Json {
                 shown.entry(as_asked).or_insert(value);
             }
         }
+    }
+    if let Some(shown) = shown.as_object_mut() {
         shown.retain(|_, value| *value != json!(""));
     }
     shown

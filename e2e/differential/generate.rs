@@ -43,6 +43,8 @@ pub struct Generator<'r> {
     pub known: Vec<Known>,
     /// Numbers the variables of macros.
     pub names: usize,
+    /// Whether there is `Object` and `JSONPatch`.
+    pub has_mutation: bool,
 }
 
 impl Generator<'_> {
@@ -106,6 +108,7 @@ impl Generator<'_> {
                 8..=10 => self.macros(ty, depth),
                 11 => Some(self.indexed(ty, depth)),
                 12 => self.logic(ty, depth),
+                13 => self.special(ty, depth),
                 _ => self.call(ty, depth),
             };
             if let Some(made) = made {
@@ -456,6 +459,9 @@ impl Generator<'_> {
                 let mut parts = vec![range];
                 parts.extend(filtered.then_some(filter));
                 if self.random.percent(40) {
+                    // Anything can be a key, if only Go has a hash of it.
+                    let other = self.random.percent(15).then(|| self.ty(1));
+                    let key = other.as_ref().unwrap_or(key);
                     let key = self.within(vars, |g| g.expr(key, below));
                     parts.extend([key, value]);
                     let call = format!("$.transformMapEntry({one}, {two}, {filtered_by}{{$: $}})");

@@ -3,6 +3,7 @@
 use serde_json::{Value as Json, json};
 
 use crate::random::Random;
+use crate::texts::{DURATIONS, TEXTS, TIMESTAMPS};
 use crate::tree::Node;
 use crate::types::Ty;
 
@@ -47,163 +48,6 @@ const DOUBLES: &[&str] = &[
     "-0.0",
     ".5",
 ];
-const TIMESTAMPS: &[&str] = &[
-    "2024-02-29T12:34:56.789Z",
-    "1970-01-01T00:00:00Z",
-    "0001-01-01T00:00:00Z",
-    "9999-12-31T23:59:59.999999999Z",
-    "2023-06-01T10:00:00+02:00",
-    "2024-12-31T23:59:59-11:30",
-];
-const DURATIONS: &[&str] =
-    &["1s", "0s", "-1.5h", "1h30m", "100ms", "1us", "1ns", "2562047h", "24h", "1m1s1ms", "90m"];
-const ZONES: &[&str] =
-    &["UTC", "America/New_York", "Asia/Kolkata", "+02:30", "-11:00", "05:45", "Nowhere/At"];
-
-/// Texts that mean something to some function, by what reads them.
-const TEXTS: &[(&str, &[&str])] = &[
-    (
-        "quantity",
-        &[
-            "1Gi",
-            "500m",
-            "-1.5",
-            "1e3",
-            "0",
-            "1000000000000000000000",
-            "0.1u",
-            "5Ki",
-            "1.5x",
-            "12E",
-            "100Mi",
-        ],
-    ),
-    (
-        "ip",
-        &[
-            "10.0.0.1",
-            "::1",
-            "::ffff:1.2.3.4",
-            "fe80::1",
-            "256.0.0.1",
-            "0.0.0.0",
-            "2001:DB8::68",
-            "fe80::1%en0",
-        ],
-    ),
-    (
-        "cidr",
-        &["10.0.0.0/8", "10.0.0.1/8", "::/0", "2001:db8::/32", "1.2.3.4/33", "192.168.0.0/16"],
-    ),
-    ("semver", &["1.2.3", "v1.2", "1.0.0-alpha.1+b", "01.2.3", "1.2.3-", "0.0.0"]),
-    (
-        "url",
-        &[
-            "https://a.example:8443/p/q?x=1&x=2#f",
-            "http://[::1]:80/",
-            "/only/path",
-            "a b",
-            "://",
-            "https://u:p@h/%41?%zz",
-            "mailto:a@b",
-        ],
-    ),
-    (
-        "pattern",
-        &[
-            "^a.*b$",
-            "[0-9]+",
-            "(a|b)+",
-            "\\\\d{2,3}",
-            "",
-            ".",
-            "(?i)ABC",
-            "[",
-            "^[a-z]([-a-z0-9]*[a-z0-9])?$",
-            "\\\\p{L}",
-            "(x)?",
-        ],
-    ),
-    (
-        "format",
-        &["%s", "%d and %s", "%.2f", "%e", "%x", "%X", "%o", "%b", "%%", "%q", "%.3e", "%s %s %s"],
-    ),
-    ("timestamp", TIMESTAMPS),
-    ("duration", DURATIONS),
-    ("zone", ZONES),
-    (
-        "number",
-        &[
-            "1",
-            "-5",
-            "3.14",
-            "0x10",
-            "1e3",
-            "18446744073709551615",
-            "9223372036854775808",
-            "NaN",
-            " 1",
-            "+1",
-            "1_000",
-            "inf",
-        ],
-    ),
-    ("bool", &["true", "false", "True", "t", "1", "yes", "FALSE", "f"]),
-    (
-        "name",
-        &[
-            "my-name",
-            "My_Name",
-            "a.b.c",
-            "-x",
-            "app.kubernetes.io/name",
-            "d41d8cd9-8f00-b204-e980-0998ecf8427e",
-            "aGVsbG8=",
-            "2024-01-01",
-        ],
-    ),
-    (
-        "formats",
-        &[
-            "dns1123Label",
-            "dns1123Subdomain",
-            "dns1035Label",
-            "qualifiedName",
-            "uri",
-            "uuid",
-            "byte",
-            "date",
-            "datetime",
-            "labelValue",
-            "nope",
-        ],
-    ),
-    ("selector", &["a=b", "a in (b,c),!d", "a!=b", "=", "metadata.name=x"]),
-    (
-        "plain",
-        &[
-            "",
-            "a",
-            "abc",
-            "ABC",
-            "hello world",
-            "a,b,,c",
-            "  pad\\t",
-            "é",
-            "日本語",
-            "\u{1f600}x",
-            "a\\nb",
-            "\\u0000",
-            "it''s",
-            "nginx:1.25@sha256",
-            "a/b/c",
-            "e\u{301}",
-            "\u{a0}nb\u{a0}",
-            "0123456789abcdef0123456789abcdef",
-        ],
-    ),
-];
-
 /// What a text for an argument of this function is likely to be.
 fn kinds(function: &str) -> &'static [&'static str] {
     match function {
@@ -213,7 +57,7 @@ fn kinds(function: &str) -> &'static [&'static str] {
         "semver" | "isSemver" => &["semver"],
         "url" | "isURL" => &["url"],
         "matches" | "find" | "findAll" => &["pattern", "plain"],
-        "format" => &["format"],
+        "format" => &["format", "format", "plain"],
         "timestamp" => &["timestamp"],
         "duration" => &["duration"],
         "int" | "uint" | "double" => &["number"],
@@ -224,6 +68,14 @@ fn kinds(function: &str) -> &'static [&'static str] {
         name if name.starts_with("get") => &["zone"],
         _ => &["plain"],
     }
+}
+
+/// A text that means something to some function.
+pub fn any_text(random: &mut Random) -> String {
+    let (_, texts) = random.pick(TEXTS);
+    let text = *random.pick(texts);
+    // What costs by its length is rounded, so some are long.
+    if random.percent(5) { text.repeat(1 + random.below(40)) } else { text.to_owned() }
 }
 
 pub fn text_for(random: &mut Random, function: &str) -> String {
@@ -247,7 +99,8 @@ pub fn literal(random: &mut Random, ty: &Ty, function: &str) -> Option<Node> {
             quoted(random, &text)
         }
         Ty::Bytes => {
-            let text = *random.pick(&["", "a", "abc", "\\xff\\x00", "é"]);
+            let text =
+                *random.pick(&["", "a", "abc", "\\xff\\x00", "é", "\\377\\101", "\\u00e9", "\\n"]);
             format!("b{}", quoted(random, text))
         }
         Ty::Timestamp => format!("timestamp('{}')", random.pick(TIMESTAMPS)),

@@ -16,6 +16,8 @@ mod literals;
 mod oracle;
 mod random;
 mod shrink;
+mod special;
+mod texts;
 mod tree;
 mod types;
 

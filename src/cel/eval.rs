@@ -94,6 +94,14 @@ impl<'a, 'e> Machine<'a, 'e> {
         }
     }
 
+    /// What a step gives, if the evaluation goes on after it: then what surrounds it is paid for, whatever it gave.
+    pub(super) fn settled(&mut self, step: &'a Step) -> Result<Outcome<'a>, &'a Fault<'a>> {
+        match self.eval(step) {
+            Err(stop) if stop.is_final() => Err(stop),
+            outcome => Ok(outcome),
+        }
+    }
+
     fn root(&mut self, root: &'a Root) -> Outcome<'a> {
         match root {
             Root::Slot(slot) => Ok(self.evaluation.root(*slot)),
@@ -143,14 +151,17 @@ impl<'a, 'e> Machine<'a, 'e> {
         (self.eval(step), opens)
     }
 
+    /// The name is paid for after the way from it.
     fn path(&mut self, path: &'a Path) -> Outcome<'a> {
-        let (root, opens) = self.start(&path.root);
-        if let Err(stop) = root
-            && stop.is_final()
-        {
-            return root;
+        let outcome = self.way(path);
+        if path.base > 0 && !outcome.is_err_and(Fault::is_final) {
+            self.charge(path.base)?;
         }
-        self.charge(path.base)?;
+        outcome
+    }
+
+    fn way(&mut self, path: &'a Path) -> Outcome<'a> {
+        let (root, opens) = self.start(&path.root);
         let root = root.map_err(|fault| fault.at(path.span, self.evaluation.arena()))?;
         if matches!(path.root, Root::OptionalVariable(_)) {
             self.charge(1)?;
@@ -194,7 +205,7 @@ impl<'a, 'e> Machine<'a, 'e> {
                 index(from, key.value(), false, arena)
             }
             To::Computed(step) => {
-                let key = self.eval(step);
+                let key = self.settled(step)?;
                 self.charge(1)?;
                 usable(key?).and_then(|key| index(from, key, false, arena))
             }
@@ -254,7 +265,14 @@ impl<'a, 'e> Machine<'a, 'e> {
 
     /// Whether the last hop of a path leads anywhere; where a hop before it is optional, what it leads to.
     fn found(&mut self, path: &'a Path) -> Outcome<'a> {
-        self.charge(path.base)?;
+        let outcome = self.tested(path);
+        if path.base > 0 && !outcome.is_err_and(Fault::is_final) {
+            self.charge(path.base)?;
+        }
+        outcome
+    }
+
+    fn tested(&mut self, path: &'a Path) -> Outcome<'a> {
         let (root, opens) = self.start(&path.root);
         let Some((last, before)) = path.hops.split_last() else {
             return root.map(|_| Value::Bool(true));
@@ -356,25 +374,23 @@ impl<'a, 'e> Machine<'a, 'e> {
         pair: &'a Pair,
         cost: fn(Value<'_>, Value<'_>) -> u64,
     ) -> Result<Option<bool>, &'a Fault<'a>> {
-        let left = self.eval(&pair.left);
-        let right = self.eval(&pair.right);
+        let left = self.settled(&pair.left)?;
+        let right = self.settled(&pair.right)?;
         match (left, right) {
             (Ok(left), Ok(right)) => {
                 self.charge(cost(left, right))?;
                 Ok(equality(left, right))
             }
             (Err(fault), _) | (Ok(_), Err(fault)) => {
-                if !fault.is_final() {
-                    let (left, right) = (left.unwrap_or(Value::Null), right.unwrap_or(Value::Null));
-                    self.charge(cost(left, right))?;
-                }
+                let (left, right) = (left.unwrap_or(Value::Null), right.unwrap_or(Value::Null));
+                self.charge(cost(left, right))?;
                 Err(fault)
             }
         }
     }
 
     fn not(&mut self, operand: &'a Step, span: Span) -> Outcome<'a> {
-        let value = self.eval(operand);
+        let value = self.settled(operand)?;
         self.charge(1)?;
         match value? {
             Value::Bool(value) => Ok(Value::Bool(!value)),

@@ -150,13 +150,8 @@ impl<'a> Machine<'a, '_> {
                 self.charge(1)?;
                 Ok(self.local(fold.slot))
             } else {
-                self.eval(&fold.body)
+                self.settled(&fold.body)?
             };
-            if let Err(stop) = item
-                && stop.is_final()
-            {
-                return Err(stop);
-            }
             self.charge(list + 1)?;
             match item {
                 Ok(item) => kept.push(item),
@@ -197,12 +192,7 @@ impl<'a> Machine<'a, '_> {
                 }
                 self.charge(1)?;
             }
-            let item = self.eval(&fold.body);
-            if let Err(stop) = item
-                && stop.is_final()
-            {
-                return Err(stop);
-            }
+            let item = self.settled(&fold.body)?;
             self.charge(1)?;
             match item {
                 Err(error) => fault = fault.or(Some(error)),
@@ -241,12 +231,7 @@ impl<'a> Machine<'a, '_> {
     /// names `x.value()`, which is evaluated when it is first used.
     fn open(&mut self, fold: &'a FoldStep) -> Outcome<'a> {
         let before = self.cost();
-        let range = self.eval(&fold.range);
-        if let Err(stop) = range
-            && stop.is_final()
-        {
-            return Err(stop);
-        }
+        let range = self.settled(&fold.range)?;
         let paid = self.cost() - before;
         self.charge(1)?;
         let Value::Optional(inner) = range? else {
@@ -258,7 +243,7 @@ impl<'a> Machine<'a, '_> {
         };
         self.set_local(fold.slot, *inner);
         let outer = std::mem::replace(&mut self.unpaid, paid + 1);
-        let body = self.eval(&fold.body);
+        let body = self.settled(&fold.body)?;
         self.unpaid = outer;
         if fold.kind == FoldKind::OptFlatMap {
             return body;
@@ -269,12 +254,7 @@ impl<'a> Machine<'a, '_> {
 
     /// `sortBy`: the keys are mapped as by `map`, and the list is sorted by them.
     fn sort_by(&mut self, fold: &'a FoldStep) -> Outcome<'a> {
-        let range = self.eval(&fold.range);
-        if let Err(stop) = range
-            && stop.is_final()
-        {
-            return Err(stop);
-        }
+        let range = self.settled(&fold.range)?;
         // Naming the range twice.
         self.charge(2)?;
         let keys = match range {
@@ -290,6 +270,7 @@ impl<'a> Machine<'a, '_> {
                 Ok(keys) => self.charge(library::self_compare(Some(keys)))?,
             }
         } else {
+            keys.or_else(|stop| if stop.is_final() { Err(stop) } else { Ok(Value::Null) })?;
             self.charge(1)?;
         }
         match (range?, keys?) {

@@ -134,8 +134,17 @@ pub(crate) struct MakeList {
 }
 
 pub(crate) struct MakeMap {
-    pub entries: Box<[(Step, Step, bool)]>,
+    pub entries: Box<[MakeEntry]>,
     pub span: Span,
+}
+
+pub(crate) struct MakeEntry {
+    pub key: Step,
+    /// Whether the key is the very value that a name stands for, and not converted anew for this use.
+    pub is_named: bool,
+    pub value: Step,
+    /// Whether it is left out when the value is an empty optional.
+    pub optional: bool,
 }
 
 pub(crate) struct MakeStruct {

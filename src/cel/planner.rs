@@ -13,8 +13,8 @@ use crate::cel::fault::FaultKind;
 use crate::cel::library::{self, Function, mismatch};
 use crate::cel::parser::plain;
 use crate::cel::plan::{
-    Call, Choose, Expects, FoldStep, Hop, MakeList, MakeMap, MakeStruct, Matches, Pair, Path, Root,
-    Set, Step, To,
+    Call, Choose, Expects, FoldStep, Hop, MakeEntry, MakeList, MakeMap, MakeStruct, Matches, Pair,
+    Path, Root, Set, Step, To,
 };
 use crate::cel::regexp::Pattern;
 use crate::cel::types::Type;
@@ -293,24 +293,43 @@ impl Planner<'_> {
     }
 
     fn map(&mut self, expr: &Expr, entries: &[Entry]) -> Planned {
-        let mut steps = Vec::with_capacity(entries.len());
+        let mut made = Vec::with_capacity(entries.len());
         for entry in entries {
-            steps.push((self.step(&entry.key)?, self.step(&entry.value)?, entry.optional));
+            let (key, value) = (self.step(&entry.key)?, self.step(&entry.value)?);
+            let is_named = self.is_named(&key);
+            made.push(MakeEntry { key, is_named, value, optional: entry.optional });
         }
-        let constant = |entry: &(Step, Step, bool)| match entry {
+        let constant = |entry: &MakeEntry| match (&entry.key, &entry.value, entry.optional) {
             (Step::Constant(key), Step::Constant(value), false) => {
                 Some((key.clone(), value.clone()))
             }
             _ => None,
         };
-        if let Some(constants) = steps.iter().map(constant).collect::<Option<Vec<_>>>() {
+        if let Some(constants) = made.iter().map(constant).collect::<Option<Vec<_>>>() {
             let unusable = constants.iter().position(|(key, _)| !is_key(key.value()));
             if let Some(entry) = unusable.and_then(|place| entries.get(place)) {
                 return Err(plain(entry.key.span, "such a value cannot be the key of a map"));
             }
             return Ok(Step::Constant(Constant::Map(distinct(constants))));
         }
-        Ok(Step::Map(Box::new(MakeMap { entries: steps.into(), span: expr.span })))
+        Ok(Step::Map(Box::new(MakeMap { entries: made.into(), span: expr.span })))
+    }
+
+    /// Whether a step gives the very value that a name stands for. Policies' own variables are converted once.
+    fn is_named(&self, step: &Step) -> bool {
+        let path = match step {
+            Step::Path(path) => path,
+            Step::Call(call) if call.function.name == "dyn" => {
+                return call.args.first().is_some_and(|step| self.is_named(step));
+            }
+            _ => return false,
+        };
+        let names = match path.root {
+            Root::Slot(_) => self.env.has_variables(),
+            Root::Local(_) | Root::Opened(_) | Root::Variable(_) => true,
+            Root::OptionalVariable(_) | Root::Step(_) => false,
+        };
+        names && path.hops.is_empty()
     }
 
     fn make_struct(&mut self, expr: &Expr, fields: &[Field]) -> Planned {

@@ -154,16 +154,17 @@ impl Timestamp {
     /// What they show in a time zone: a name of the IANA database, or an offset such as `-08:00`.
     pub(crate) fn in_zone(self, zone: &str) -> Option<Civil> {
         if let Some((hours, minutes)) = zone.split_once(':') {
+            let is_west = hours.starts_with('-');
             let hours: i64 = hours.parse().ok()?;
             let minutes: i64 = minutes.parse().ok()?;
-            let minutes = if hours < 0 { hours * 60 - minutes } else { hours * 60 + minutes };
+            let minutes = if is_west { hours * 60 - minutes } else { hours * 60 + minutes };
             return (minutes.abs() < 24 * 60 * 10).then(|| self.at_offset(minutes * 60));
         }
         // Go's `Local` is the zone of the server, which the API server runs in UTC.
         if zone.is_empty() || zone == "Local" {
             return Some(self.utc());
         }
-        let zone = TimeZone::get(zone).ok()?;
+        let zone = TimeZone::get(zone).ok().filter(|known| known.iana_name() == Some(zone))?;
         // The last day is beyond what the database of zones knows, which says the same of the day before.
         let second = self.seconds.min(jiff::Timestamp::MAX.as_second());
         let instant = jiff::Timestamp::from_second(second).ok()?;
@@ -415,6 +416,10 @@ mod tests {
             ("America/Los_Angeles", Some(15)),
             ("-08:00", Some(15)),
             ("02:00", Some(1)),
+            ("-0:30", Some(23)),
+            ("-0:32", Some(22)),
+            ("utc", None),
+            ("america/los_angeles", None),
             ("Nowhere/At_All", None),
         ] {
             assert_eq!(instant.in_zone(zone).map(|civil| civil.hour), expect, "{zone}");

@@ -199,6 +199,11 @@ impl<'a> Node<'a> {
 }
 
 impl<'a> Array<'a> {
+    /// Where it lies: no two that have anything in them lie at the same place.
+    pub fn place(self) -> (usize, u32) {
+        (std::ptr::from_ref(self.document).addr(), self.first)
+    }
+
     /// The number of elements.
     pub fn len(self) -> usize {
         self.len as usize
@@ -223,6 +228,11 @@ impl<'a> Array<'a> {
 }
 
 impl<'a> Object<'a> {
+    /// Where it lies: no two that have anything in them lie at the same place.
+    pub fn place(self) -> (usize, u32) {
+        (std::ptr::from_ref(self.document).addr(), self.first)
+    }
+
     /// The number of members.
     pub fn len(self) -> usize {
         self.len as usize

@@ -43,12 +43,15 @@ impl Checker<'_> {
     fn function(&self, name: &str) -> Option<&'static Declared> {
         let declared = library::find(name)?;
         let allowed = self.env.has_mutation() || !name.starts_with("jsonpatch.");
-        let released = declared.overloads.iter().any(|o| self.is_released(o));
+        let released = declared.overloads.iter().any(|o| self.is_released(declared, o));
         (allowed && released).then_some(declared)
     }
 
-    fn is_released(&self, overload: &DeclaredOverload) -> bool {
-        overload.overload.since <= self.env.version()
+    /// Whether this release has the overload. Before numbers of different types were compared, cel-go hid what compares them,
+    /// but forgot about it after the first comprehension.
+    fn is_released(&self, declared: &Declared, overload: &DeclaredOverload) -> bool {
+        let compares = || matches!(declared.function.name, "_<_" | "_<=_" | "_>_" | "_>=_");
+        overload.overload.since <= self.env.version() || self.locals > 0 && compares()
     }
 
     pub(super) fn resolve(
@@ -62,7 +65,7 @@ impl Checker<'_> {
         let mut fitting = None;
         let mut count = 0;
         for candidate in &declared.overloads {
-            if candidate.signature.member != member || !self.is_released(candidate) {
+            if candidate.signature.member != member || !self.is_released(declared, candidate) {
                 continue;
             }
             let Some(given) = self.fits(candidate, args) else { continue };
@@ -114,7 +117,8 @@ impl Checker<'_> {
             Some((receiver, rest)) if member => format!("{receiver}.({})", rest.join(", ")),
             _ => format!("({})", shown.join(", ")),
         };
-        let released: Vec<_> = declared.overloads.iter().filter(|o| self.is_released(o)).collect();
+        let released = declared.overloads.iter().filter(|o| self.is_released(declared, o));
+        let released: Vec<_> = released.collect();
         let takes: Vec<&str> = released.iter().map(|o| o.overload.signature).take(4).collect();
         let more = if released.len() > takes.len() { ", .." } else { "" };
         let hint = format!("`{name}` takes {}{more}", takes.join(", "));

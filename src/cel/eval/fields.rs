@@ -23,6 +23,9 @@ pub(super) fn select<'a>(
             let unset = if name == "value" { Value::Null } else { Value::String("") };
             Ok(Some(patch.get(name).unwrap_or(unset)))
         }
+        Value::Struct(object) if declared && !is_native(object) => Err(FaultKind::Message(
+            "cannot get the field of an object with a map that JSON has not",
+        )),
         Value::Struct(object) if declared => {
             shown(object.get(name).unwrap_or(Value::Null), arena).map(Some)
         }
@@ -45,7 +48,9 @@ pub(super) fn select_if_set<'a>(
         Value::Struct(patch) if is_patch(patch) => {
             Ok(patch.get(name).filter(|value| name == "value" || value.as_str() != Some("")))
         }
-        Value::Struct(object) if declared && object.get(name).is_none() => Ok(None),
+        Value::Struct(object) if declared && !(is_native(object) && object.get(name).is_some()) => {
+            Ok(None)
+        }
         other => select(other, name, declared, arena),
     }
 }
@@ -64,36 +69,56 @@ pub(super) fn unfit_for_patch(made: Struct<'_>) -> Option<&str> {
     is_patch(made).then(|| made.fields.iter().find(unfit).map(|(name, _)| *name)).flatten()
 }
 
-/// What a field of an `Object` is in Go, and then again here: objects are maps, types are their names, optionals are what
-/// they hold.
+/// Whether the maps that are its fields have texts as keys. It shows none of its fields otherwise.
+fn is_native(object: Struct<'_>) -> bool {
+    object.fields.iter().all(|(_, field)| match field {
+        Value::Map(map) => map.iter().all(|(key, _)| key_text(key).is_some()),
+        _ => true,
+    })
+}
+
+/// The text that a key is in Go.
+fn key_text(key: Value<'_>) -> Option<&str> {
+    match key {
+        Value::String(text) | Value::Type(text) => Some(text),
+        Value::Optional(inner) => key_text(*inner?),
+        _ => None,
+    }
+}
+
+/// What a field of an `Object` is in Go, and then again here. Go goes into a list or a map once.
 fn shown<'a>(value: Value<'a>, arena: &'a Arena) -> Result<Value<'a>, FaultKind<'a>> {
-    let full = |Exhausted| FaultKind::MemoryExceeded;
-    Ok(match value {
-        Value::Type(name) => Value::String(name),
-        Value::Optional(inner) => return shown(inner.copied().unwrap_or(Value::Null), arena),
+    match value {
         Value::List(list) => {
             let mut elements = arena.vec(list.len()).map_err(full)?;
             for element in list.iter() {
-                elements.push(shown(element, arena)?);
+                elements.push(native(element, arena)?);
             }
-            Value::List(List::values(elements.into_bump_slice()))
+            Ok(Value::List(List::values(elements.into_bump_slice())))
         }
         Value::Map(map) => {
             let mut entries = arena.vec(map.len()).map_err(full)?;
             for (key, value) in map.iter() {
-                if key.as_str().is_none() {
-                    return Err(FaultKind::Message("a key of a map in an object is no string"));
-                }
-                entries.push((key, shown(value, arena)?));
+                let key = key_text(key).map_or(key, Value::String);
+                entries.push((key, native(value, arena)?));
             }
-            Value::Map(Map::entries(entries.into_bump_slice(), arena).map_err(full)?)
+            Ok(Value::Map(Map::entries(entries.into_bump_slice(), arena).map_err(full)?))
         }
+        other => native(other, arena),
+    }
+}
+
+/// Objects are maps, types are their names, optionals are what they hold.
+fn native<'a>(value: Value<'a>, arena: &'a Arena) -> Result<Value<'a>, FaultKind<'a>> {
+    match value {
+        Value::Type(name) => Ok(Value::String(name)),
+        Value::Optional(inner) => native(inner.copied().unwrap_or(Value::Null), arena),
         Value::Struct(object) if !is_patch(object) => {
             let mut entries = arena.vec(object.fields.len()).map_err(full)?;
             for (name, value) in object.fields {
                 entries.push((Value::String(name), shown(*value, arena)?));
             }
-            Value::Map(Map::entries(entries.into_bump_slice(), arena).map_err(full)?)
+            Ok(Value::Map(Map::entries(entries.into_bump_slice(), arena).map_err(full)?))
         }
         Value::Opaque(
             Opaque::Quantity(_)
@@ -102,9 +127,13 @@ fn shown<'a>(value: Value<'a>, arena: &'a Arena) -> Result<Value<'a>, FaultKind<
             | Opaque::Url(_)
             | Opaque::Semver(_)
             | Opaque::Format(_),
-        ) => return Err(FaultKind::Message("unsupported conversion to ref.Val")),
-        other => other,
-    })
+        ) => Err(FaultKind::Message("unsupported conversion to ref.Val")),
+        other => Ok(other),
+    }
+}
+
+fn full<'a>(_: Exhausted) -> FaultKind<'a> {
+    FaultKind::MemoryExceeded
 }
 
 /// A key that something can be indexed by.

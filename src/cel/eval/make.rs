@@ -6,8 +6,8 @@ use crate::cel::eval::Machine;
 use crate::cel::eval::fields::unfit_for_patch;
 use crate::cel::fault::{Fault, Outcome};
 use crate::cel::library::not_a_key;
-use crate::cel::plan::{MakeList, MakeMap, MakeStruct};
-use crate::cel::value::{List, Map, Struct, Value, is_key, same_key};
+use crate::cel::plan::{MakeEntry, MakeList, MakeMap, MakeStruct};
+use crate::cel::value::{List, Map, Struct, Value, anew, is_key, same_key};
 
 impl<'a> Machine<'a, '_> {
     pub(super) fn make_list(&mut self, list: &'a MakeList) -> Outcome<'a> {
@@ -55,12 +55,15 @@ impl<'a> Machine<'a, '_> {
         let arena = self.evaluation.arena();
         let mut entries = arena.vec(map.entries.len()).map_err(self.full())?;
         let mut fault = None;
-        for (key, value, optional) in &map.entries {
+        for MakeEntry { key, is_named, value, optional } in &map.entries {
             let entry = self.eval(key).and_then(|key| Ok((key, self.eval(value)?)));
             match entry {
                 Ok((key, _)) if !is_key(key) => fault = Some(not_a_key(key, arena)),
                 Ok((key, value)) => match optional_item(value, *optional) {
-                    Ok(Some(value)) => entries.push((key, value)),
+                    Ok(Some(value)) => {
+                        let key = if *is_named { Ok(key) } else { anew(key, arena) };
+                        entries.push((key.map_err(self.full())?, value));
+                    }
                     Ok(None) => entries.retain(|(known, _)| !same_key(*known, key)),
                     Err(()) => fault = Some(self.not_optional(key, value)),
                 },

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use std::mem::discriminant;
 use std::ptr::from_ref;
 
-use crate::cel::value::{Opaque, Value};
+use crate::cel::value::{Arena, Exhausted, Opaque, Value};
 
 /// Whether Go can look the value up at all; it gives up on one that it can't.
 pub(crate) fn is_key(value: Value<'_>) -> bool {
@@ -20,7 +20,6 @@ pub(crate) fn same_key(one: Value<'_>, two: Value<'_>) -> bool {
         }
         (Value::Double(one), Value::Double(two)) => one == two,
         _ if order_of_keys(one, two).is_ne() => false,
-        // What has no place of its own is made anew each time.
         (Value::List(_) | Value::Map(_) | Value::Struct(_) | Value::Opaque(_), _) => {
             matches!(one, Value::Opaque(Opaque::Ip(_) | Opaque::Cidr(_))) || place(one).is_some()
         }
@@ -66,18 +65,27 @@ pub(crate) fn order_of_keys(one: Value<'_>, two: Value<'_>) -> Ordering {
     }
 }
 
-/// Where a value lies that is the same as itself only; nothing for what is made anew whenever it is named, as what lies in
-/// a document is.
-fn place(value: Value<'_>) -> Option<usize> {
+/// Where a value lies that is the same as itself only.
+fn place(value: Value<'_>) -> Option<(usize, u32)> {
+    let at = |address: usize| (address, 0);
     match value {
         Value::List(list) => list.place(),
-        Value::Map(map) => map.place(),
-        Value::Optional(inner) => inner.map(|inner| from_ref(inner).addr()),
-        Value::Struct(object) => (!object.fields.is_empty()).then(|| object.fields.as_ptr().addr()),
-        Value::Opaque(Opaque::Quantity(quantity)) => Some(from_ref(quantity).addr()),
-        Value::Opaque(Opaque::Url(url)) => Some(from_ref(url).addr()),
+        Value::Map(map) => Some(map.place()),
+        Value::Optional(inner) => inner.map(|inner| at(from_ref(inner).addr())),
+        Value::Struct(object) => Some(at(object.fields.as_ptr().addr())),
+        Value::Opaque(Opaque::Quantity(quantity)) => Some(at(from_ref(quantity).addr())),
+        Value::Opaque(Opaque::Url(url)) => Some(at(from_ref(url).addr())),
         _ => None,
     }
+}
+
+/// The value as Go has it that converts what lies in a document whenever it is reached: at a place of its own.
+pub(crate) fn anew<'a>(value: Value<'a>, arena: &'a Arena) -> Result<Value<'a>, Exhausted> {
+    Ok(match value {
+        Value::List(list) => Value::List(list.anew(arena)?),
+        Value::Map(map) => Value::Map(map.anew(arena)?),
+        other => other,
+    })
 }
 
 #[cfg(test)]

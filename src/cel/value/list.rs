@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ptr::from_ref;
 
-use crate::cel::value::{Arena, Constant, Value};
+use crate::cel::value::{Arena, Constant, Exhausted, Value};
 use crate::json;
 
 /// A list.
@@ -64,14 +64,22 @@ impl<'a> List<'a> {
         }
     }
 
-    /// Where it lies, if it was made by the expression.
-    pub(crate) fn place(self) -> Option<usize> {
+    /// Where it lies; nothing for what is empty and was made by the expression, which lies nowhere.
+    pub(crate) fn place(self) -> Option<(usize, u32)> {
+        Some(match self.0 {
+            Repr::Json(array) => array.place(),
+            Repr::Values([]) => return None,
+            Repr::Values(values) => (values.as_ptr().addr(), 0),
+            Repr::Constants(constants) => (constants.as_ptr().addr(), 0),
+            Repr::Joined(joined) => (from_ref(joined).addr(), 0),
+        })
+    }
+
+    /// The same list at a place of its own, if it is one of a document.
+    pub(crate) fn anew(self, arena: &'a Arena) -> Result<List<'a>, Exhausted> {
         match self.0 {
-            Repr::Json(_) => None,
-            Repr::Values(values) => (!values.is_empty()).then(|| values.as_ptr().addr()),
-            // A constant is the same each time, even if it is empty and has no address of its own.
-            Repr::Constants(constants) => Some(constants.as_ptr().addr()),
-            Repr::Joined(joined) => Some(from_ref(joined).addr()),
+            Repr::Json(_) => Ok(List::values(arena.collect(self.iter())?)),
+            _ => Ok(self),
         }
     }
 

@@ -131,12 +131,20 @@ impl<'a> Map<'a> {
         !matches!(self.0, Repr::Json(_)) && !self.is_empty()
     }
 
-    /// Where it lies, if it was made by the expression.
-    pub(crate) fn place(self) -> Option<usize> {
+    /// Where it lies.
+    pub(crate) fn place(self) -> (usize, u32) {
         match self.0 {
-            Repr::Json(_) => None,
-            Repr::Entries(entries) => Some(from_ref(entries).addr()),
-            Repr::Constants(constants) => Some(constants.as_ptr().addr()),
+            Repr::Json(object) => object.place(),
+            Repr::Entries(entries) => (from_ref(entries).addr(), 0),
+            Repr::Constants(constants) => (constants.as_ptr().addr(), 0),
+        }
+    }
+
+    /// The same map at a place of its own, if it is one of a document.
+    pub(crate) fn anew(self, arena: &'a Arena) -> Result<Map<'a>, Exhausted> {
+        match self.0 {
+            Repr::Json(_) => Map::entries(arena.collect(self.iter())?, arena),
+            _ => Ok(self),
         }
     }
 

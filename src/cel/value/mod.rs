@@ -22,7 +22,7 @@ pub(crate) use crate::cel::value::arena::{Exhausted, Text};
 pub(crate) use crate::cel::value::compare::{compare, equal, equality};
 pub(crate) use crate::cel::value::constant::Constant;
 pub use crate::cel::value::json::NotJson;
-pub(crate) use crate::cel::value::key::{is_key, other_numbers, same_key};
+pub(crate) use crate::cel::value::key::{anew, is_key, other_numbers, same_key};
 pub use crate::cel::value::list::List;
 pub use crate::cel::value::map::Map;
 pub use crate::cel::value::opaque::Opaque;

@@ -415,6 +415,7 @@ fn shown_request(inputs: &Inputs) -> Json {
         "operation": operation,
         "userInfo": {},
         "dryRun": false,
+        "options": null,
     });
     if let (Some(shown), Some(Json::Object(given))) = (shown.as_object_mut(), &inputs.request) {
         for (key, value) in given {

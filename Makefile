@@ -31,8 +31,9 @@ differential: ## compare N random expressions (default 100000) with the API serv
 	DIFFERENTIAL_CASES=$(or $(N),100000) DIFFERENTIAL_SEED=$(or $(SEED),1) \
 	$(CARGO) test $(CARGO_FLAGS) --release --test differential -- --nocapture
 
-fuzz: ## random and mutated text into every reader, FUZZ_SECONDS (default 300) each
+fuzz: ## random and mutated text into every reader, and well-typed expressions, FUZZ_SECONDS (default 300) each
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(CARGO) test $(CARGO_FLAGS) --release --test fuzz -- --nocapture
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(CARGO) test $(CARGO_FLAGS) --release --test differential checked_without_dyn -- --nocapture
 
 bench: ## measure start time, idle memory, binary size, the time of a request, and CEL beside the API server
 	$(CARGO) bench $(CARGO_FLAGS) --bench server

@@ -1,6 +1,7 @@
 //! Random expressions over random objects, asked of this engine and of the API server's own: acceptance, value, type, error and
 //! cost have to agree. What does not agree is made small and printed as a line for `regressions.jsonl`, which is compared on
-//! every run. `DIFFERENTIAL_CASES` says how many cases, `DIFFERENTIAL_SEED` where they begin.
+//! every run. `DIFFERENTIAL_CASES` says how many cases, `DIFFERENTIAL_SEED` where they begin; `FUZZ_SECONDS` how long `typed`
+//! takes, which asks nobody.
 
 #![allow(
     clippy::unwrap_used,
@@ -19,6 +20,7 @@ mod shrink;
 mod special;
 mod texts;
 mod tree;
+mod typed;
 mod types;
 
 use std::collections::BTreeMap;

@@ -21,6 +21,18 @@ impl Env {
         Ok(checked.output)
     }
 
+    /// Whether the checker knows the type of every part of an expression, so that none can turn out to be of a wrong one.
+    ///
+    /// # Errors
+    /// If it does not parse, or its types do not agree.
+    pub fn is_typed(&self, source: &str) -> Result<bool, CompileError> {
+        let refuse = |diagnostics| CompileError::new(source, Stage::Compile, diagnostics);
+        let (expr, count) =
+            parser::parse(source, self.version()).map_err(|error| refuse(vec![error]))?;
+        let checked = check::check(self, &expr, count).map_err(refuse)?;
+        Ok(!checked.types.iter().any(Type::has_dyn))
+    }
+
     /// Compiles an expression whose type has to be one of `expected`; any, if none is given.
     pub fn compile(&self, source: &str, expected: &[Type]) -> Result<Program, CompileError> {
         let refuse = |stage, diagnostics| CompileError::new(source, stage, diagnostics);

@@ -4,6 +4,8 @@
 mod fields;
 mod make;
 
+use std::cell::Cell;
+
 use crate::cel::cost::{self, Charge, EXPRESSION_COST_MAX};
 use crate::cel::diagnostic::Span;
 use crate::cel::eval::fields::{index, select, select_if_set, usable};
@@ -19,14 +21,15 @@ pub(crate) struct Machine<'a, 'e> {
     /// The variables of the comprehensions around the step.
     pub(super) locals: &'a mut [Value<'a>],
     cost: u64,
-    /// What the first use of the variable of an `optMap` still has to pay.
-    pub(super) unpaid: u64,
+    /// What the first use of each variable that is one of an `optMap` still has to pay.
+    pub(super) unpaid: &'a [Cell<u64>],
 }
 
 impl<'a, 'e> Machine<'a, 'e> {
     pub fn new(evaluation: &'e Evaluation<'a>, locals: u16) -> Machine<'a, 'e> {
+        let unpaid = evaluation.arena().cells(locals as usize, 0);
         let locals = evaluation.arena().locals(locals as usize);
-        Machine { evaluation, locals, cost: 0, unpaid: 0 }
+        Machine { evaluation, locals, cost: 0, unpaid }
     }
 
     pub fn cost(&self) -> u64 {
@@ -107,8 +110,7 @@ impl<'a, 'e> Machine<'a, 'e> {
             Root::Slot(slot) => Ok(self.evaluation.root(*slot)),
             Root::Local(slot) => Ok(self.local(*slot)),
             Root::Opened(slot) => {
-                let unpaid = std::mem::take(&mut self.unpaid);
-                self.charge(unpaid)?;
+                self.charge(self.unpaid.get(*slot as usize).map_or(0, Cell::take))?;
                 Ok(self.local(*slot))
             }
             Root::Variable(place) | Root::OptionalVariable(place) => {

@@ -242,9 +242,10 @@ impl<'a> Machine<'a, '_> {
             return Ok(Value::Optional(None));
         };
         self.set_local(fold.slot, *inner);
-        let outer = std::mem::replace(&mut self.unpaid, paid + 1);
+        if let Some(unpaid) = self.unpaid.get(fold.slot as usize) {
+            unpaid.set(paid + 1);
+        }
         let body = self.settled(&fold.body)?;
-        self.unpaid = outer;
         if fold.kind == FoldKind::OptFlatMap {
             return body;
         }

@@ -140,6 +140,16 @@ impl Type {
         )
     }
 
+    /// Whether some part of it is known only when it is evaluated.
+    pub(crate) fn has_dyn(&self) -> bool {
+        match self {
+            Type::Dyn | Type::Param(_) => true,
+            Type::List(inner) | Type::Optional(inner) | Type::Type(Some(inner)) => inner.has_dyn(),
+            Type::Map(entry) => entry.0.has_dyn() || entry.1.has_dyn(),
+            _ => false,
+        }
+    }
+
     /// Whether the checker lets anything be done with it.
     pub(crate) fn is_dyn_or_error(&self) -> bool {
         matches!(self, Type::Dyn | Type::Error)

@@ -61,7 +61,8 @@ impl Generator<'_> {
         for _ in 0..=self.random.below(3) {
             let (clause, types) = *self.random.pick(CLAUSES);
             template.push_str(clause);
-            template.push_str(*self.random.pick(&["", " ", "é", "%%"]));
+            let after: &&str = self.random.pick(&["", " ", "é", "%%"]);
+            template.push_str(after);
             if !types.is_empty() {
                 let ty = match self.random.below(12) {
                     0 => list(self.random.pick(types).clone()),
@@ -120,7 +121,8 @@ impl Generator<'_> {
         for _ in 0..self.random.below(3) {
             let dot = *self.random.pick(&[".", ".", ".?"]);
             way.push_str(dot);
-            way.push_str(*self.random.pick(fields));
+            let field: &&str = self.random.pick(fields);
+            way.push_str(field);
         }
         Node::of(Ty::Dyn, &way, vec![object])
     }

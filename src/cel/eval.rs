@@ -21,15 +21,15 @@ pub(crate) struct Machine<'a, 'e> {
     /// The variables of the comprehensions around the step.
     pub(super) locals: &'a mut [Value<'a>],
     cost: u64,
-    /// What the first use of each variable that is one of an `optMap` still has to pay.
-    pub(super) unpaid: &'a [Cell<u64>],
+    /// For each variable that is one of an `optMap`, what its first use still has to pay, and what such uses have paid.
+    opened: &'a [Cell<(u64, u64)>],
 }
 
 impl<'a, 'e> Machine<'a, 'e> {
     pub fn new(evaluation: &'e Evaluation<'a>, locals: u16) -> Machine<'a, 'e> {
-        let unpaid = evaluation.arena().cells(locals as usize, 0);
+        let opened = evaluation.arena().cells(locals as usize, (0, 0));
         let locals = evaluation.arena().locals(locals as usize);
-        Machine { evaluation, locals, cost: 0, unpaid }
+        Machine { evaluation, locals, cost: 0, opened }
     }
 
     pub fn cost(&self) -> u64 {
@@ -110,13 +110,29 @@ impl<'a, 'e> Machine<'a, 'e> {
             Root::Slot(slot) => Ok(self.evaluation.root(*slot)),
             Root::Local(slot) => Ok(self.local(*slot)),
             Root::Opened(slot) => {
-                self.charge(self.unpaid.get(*slot as usize).map_or(0, Cell::take))?;
+                if let Some(opened) = self.opened.get(*slot as usize) {
+                    let (unpaid, paid) = opened.get();
+                    opened.set((0, paid + unpaid));
+                    self.charge(unpaid)?;
+                }
                 Ok(self.local(*slot))
             }
             Root::Variable(place) | Root::OptionalVariable(place) => {
                 self.evaluation.variable(*place)
             }
             Root::Step(step) => self.eval(step),
+        }
+    }
+
+    /// What first uses of variables outside of this one have paid so far.
+    pub(super) fn paid_outside(&self, slot: u16) -> u64 {
+        self.opened.iter().take(slot as usize).map(|opened| opened.get().1).sum()
+    }
+
+    /// Lets the first use of a variable pay.
+    pub(super) fn owe(&self, slot: u16, unpaid: u64) {
+        if let Some(opened) = self.opened.get(slot as usize) {
+            opened.set((unpaid, opened.get().1));
         }
     }
 

@@ -230,9 +230,10 @@ impl<'a> Machine<'a, '_> {
     /// `optMap` and `optFlatMap`: `x.hasValue() ? optional.of(..) : optional.none()`, where the body
     /// names `x.value()`, which is evaluated when it is first used.
     fn open(&mut self, fold: &'a FoldStep) -> Outcome<'a> {
-        let before = self.cost();
+        // The optional is evaluated again, when what it names has been paid for.
+        let before = self.cost().saturating_sub(self.paid_outside(fold.slot));
         let range = self.settled(&fold.range)?;
-        let paid = self.cost() - before;
+        let paid = self.cost().saturating_sub(self.paid_outside(fold.slot)).saturating_sub(before);
         self.charge(1)?;
         let Value::Optional(inner) = range? else {
             return Err(self.fault(FaultKind::NoSuchOverload));
@@ -242,9 +243,7 @@ impl<'a> Machine<'a, '_> {
             return Ok(Value::Optional(None));
         };
         self.set_local(fold.slot, *inner);
-        if let Some(unpaid) = self.unpaid.get(fold.slot as usize) {
-            unpaid.set(paid + 1);
-        }
+        self.owe(fold.slot, paid + 1);
         let body = self.settled(&fold.body)?;
         if fold.kind == FoldKind::OptFlatMap {
             return body;
@@ -293,7 +292,7 @@ fn made_twice<'a>(entries: &[(Value<'a>, Value<'a>)]) -> Option<Value<'a>> {
 }
 
 /// The first key of a map that would have been found before it was inserted, as a number of another type.
-fn found_as_another<'a>(map: Map<'a>) -> Option<Value<'a>> {
+fn found_as_another(map: Map<'_>) -> Option<Value<'_>> {
     map.iter().enumerate().map(|(place, (key, _))| (place, key)).find_map(|(place, key)| {
         let known = |number| map.exact(number).is_some_and(|earlier| earlier < place);
         other_numbers(key).into_iter().flatten().any(known).then_some(key)

@@ -18,7 +18,7 @@ pub(crate) fn same_key(one: Value<'_>, two: Value<'_>) -> bool {
         (Value::String(one), Value::String(two)) | (Value::Type(one), Value::Type(two)) => {
             one == two
         }
-        (Value::Double(one), Value::Double(two)) => one == two,
+        (Value::Double(one), Value::Double(two)) => one.partial_cmp(&two) == Some(Ordering::Equal),
         _ if order_of_keys(one, two).is_ne() => false,
         (Value::List(_) | Value::Map(_) | Value::Struct(_) | Value::Opaque(_), _) => {
             matches!(one, Value::Opaque(Opaque::Ip(_) | Opaque::Cidr(_))) || place(one).is_some()

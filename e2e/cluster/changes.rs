@@ -106,6 +106,39 @@ fn accepts_after_a_broken_policy_is_repaired() {
 }
 
 #[test]
+fn rejects_by_the_last_good_form_while_an_edit_does_not_compile() {
+    let _peace = PEACE.write();
+    let space = Space::open("last-good");
+    let policy = NAMES.replace("TABOO", "one");
+    space.apply_until(&policy, &pod("one", "nginx:1"), "no Pod is named one here");
+    space.apply(&policy.replace("object.metadata.name", "objet.metadata.name"));
+    let stays = "stays in force";
+    let message = eventually("a status that says what is in force", PATIENCE, || {
+        let status = &space.kubectl.get("validatingpolicy", "e2e-last-good-names")["status"];
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        let ready = conditions.iter().find(|c| c["type"] == "Ready").cloned().unwrap_or_default();
+        let message = ready["message"].as_str().unwrap_or_default().to_owned();
+        if message.contains(stays) { Ok(message) } else { Err(status.to_string()) }
+    });
+    println!("{message}");
+    for restart in [false, true] {
+        if restart {
+            WORLD.server.lock().unwrap().kill();
+            drop(WORLD.server());
+        }
+        let said = space.kubectl.try_apply(&pod("one", "nginx:1"));
+        said.assert_rejected(&["no Pod is named one here"]);
+        space.kubectl.try_apply(&pod("two", "nginx:1")).assert_accepted();
+    }
+    space.apply(&NAMES.replace("TABOO", "two"));
+    space.await_answer(&pod("two", "nginx:1"), "no Pod is named two here");
+    eventually("the status forgets what is no longer in force", PATIENCE, || {
+        let status = &space.kubectl.get("validatingpolicy", "e2e-last-good-names")["status"];
+        if status.get("lastGood").is_none() { Ok(()) } else { Err(status.to_string()) }
+    });
+}
+
+#[test]
 fn accepts_twenty_pods_and_says_what_they_cost() {
     let _peace = PEACE.read();
     let space = Space::open("twenty");

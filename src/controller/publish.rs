@@ -170,8 +170,8 @@ pub fn changes<'s>(
         if earlier.is_some_and(|earlier| earlier.digest == bound.digest) {
             continue;
         }
-        let was_active = earlier.is_some_and(|earlier| earlier.policy.state() == State::Active);
-        let change = match bound.policy.state() {
+        let was_active = earlier.is_some_and(|earlier| earlier.state() == State::Active);
+        let change = match bound.state() {
             State::Active => Change::Compiled,
             State::Broken(diagnostics) => {
                 Change::Broken { source: &bound.policy.source, diagnostics, was_active }
@@ -212,7 +212,7 @@ fn tell_broken(
 
 /// How many policies there are, and how many of them are broken.
 fn count(snapshot: &Snapshot) -> (usize, usize) {
-    let is_broken = |bound: &&Bound| bound.policy.state() != State::Active;
+    let is_broken = |bound: &&Bound| bound.state() != State::Active;
     (snapshot.policies().count(), snapshot.policies().filter(is_broken).count())
 }
 

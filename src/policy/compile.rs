@@ -121,7 +121,7 @@ pub(in crate::policy) struct Annotation {
 impl Policy {
     /// Compiles a validating policy.
     pub fn validating(policy: &Named<ValidatingPolicySpec>, version: Version) -> Policy {
-        let spec = &policy.spec;
+        let spec = &*policy.spec;
         let head = Head::from(spec);
         let mut compiler = Compiler::new(version, &head);
         let conditions = compiler.conditions(&spec.match_conditions);
@@ -132,7 +132,7 @@ impl Policy {
 
     /// Compiles a mutating policy.
     pub fn mutating(policy: &Named<MutatingPolicySpec>, version: Version) -> Policy {
-        let spec = &policy.spec;
+        let spec = &*policy.spec;
         let head = Head::from(spec);
         let mut compiler = Compiler::new(version, &head);
         let conditions = compiler.conditions(&spec.match_conditions);

@@ -31,7 +31,9 @@ pub struct Named<S> {
     /// What the API server would refuse in it, whatever its expressions.
     pub refusals: Vec<PolicyDiagnostic>,
     /// What it says.
-    pub spec: S,
+    pub spec: Arc<S>,
+    /// What it said when it last compiled, if it is known and another.
+    pub last_good: Option<Arc<S>>,
 }
 
 /// Everything that decisions depend on.

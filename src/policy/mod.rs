@@ -2,6 +2,7 @@
 //! and what each of them says to it. Nothing here knows the wire format of admission reviews, time, files or the network.
 
 pub mod api;
+mod bound;
 pub mod budget;
 pub mod compile;
 pub mod crds;

@@ -5,24 +5,24 @@
 //! - Building never fails: a broken policy is in it with its diagnostics, and every other policy works.
 //! - A request costs what the policies that match it cost, however many exist.
 //! - A policy that did not change is taken over from the previous snapshot, not compiled again.
+//! - A policy that compiled before and no longer does is taken over in its last good form.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::cel::Version;
-use crate::policy::api::{
-    BreakGlassSpec, FailurePolicy, NamedRule, PolicyBindingSpec, PolicyDiagnostic, PolicyKind,
-    ValidationAction,
-};
+use crate::policy::api::{BreakGlassSpec, FailurePolicy, NamedRule, PolicyKind};
+use crate::policy::bound::{Bindings, bind};
 use crate::policy::compile::Policy;
-use crate::policy::definitions::{Definitions, Named, Origin};
+use crate::policy::definitions::{Definitions, Origin};
 use crate::policy::facts::NamespaceObject;
-use crate::policy::matching::{Equivalents, Index, Matcher, equivalents_of, is_excluded};
-use crate::policy::params::{ParamSource, Params};
+use crate::policy::matching::{Equivalents, Index, equivalents_of, is_excluded};
+use crate::policy::params::Params;
 use crate::policy::request::Request;
+
+pub use crate::policy::bound::{Binding, Bound};
 
 /// The compiled set of everything that decisions depend on.
 #[derive(Debug, Default)]
@@ -44,42 +44,6 @@ pub struct Snapshot {
 struct Set {
     policies: Vec<Bound>,
     index: Index,
-}
-
-/// A policy with its bindings.
-#[derive(Debug)]
-pub struct Bound {
-    /// The policy.
-    pub policy: Arc<Policy>,
-    /// Where it applies, by name; first the policy's own, if it binds itself.
-    pub bindings: Vec<Binding>,
-    /// The hash of what was written.
-    pub digest: [u8; 32],
-    rules: Vec<NamedRule>,
-}
-
-/// Where and with which params a policy applies, and what it does.
-#[derive(Clone, Debug)]
-pub struct Binding {
-    /// Its name; none if the policy binds itself.
-    pub name: Option<String>,
-    /// The policy that it names.
-    pub policy_name: String,
-    /// Whose API it was written in.
-    pub origin: Origin,
-    /// `metadata.generation`, if it came from a cluster.
-    pub generation: Option<i64>,
-    /// Where it was read, if it came from a file.
-    pub source: String,
-    /// What happens to a request that fails.
-    pub actions: Vec<ValidationAction>,
-    /// What is wrong with it.
-    pub diagnostics: Vec<PolicyDiagnostic>,
-    pub(in crate::policy) matcher: Option<Matcher>,
-    pub(in crate::policy) params: Option<ParamSource>,
-    kind: Option<PolicyKind>,
-    /// Absent where the policy's own say.
-    own_actions: bool,
 }
 
 /// Whether a request is to be changed or judged.
@@ -120,57 +84,16 @@ impl Snapshot {
         version: Version,
         previous: Option<&Snapshot>,
     ) -> Snapshot {
-        let mut bindings: Vec<Binding> = definitions.bindings.iter().map(Binding::new).collect();
-        bindings.sort_by(|a, b| a.name.cmp(&b.name));
-        let reuse = |kind: PolicyKind, origin: Origin, name: &str, digest: &[u8; 32]| {
-            let set = previous?.set(kind.phase());
-            let same = |bound: &&Bound| {
-                bound.digest == *digest
-                    && bound.policy.origin == origin
-                    && bound.policy.name == name
-            };
-            set.policies.iter().find(same).map(|bound| Arc::clone(&bound.policy))
-        };
-        let mut validating = Vec::with_capacity(definitions.validating.len());
-        for written in &definitions.validating {
-            let digest = digest(written, version);
-            let policy =
-                reuse(PolicyKind::ValidatingPolicy, written.origin, &written.name, &digest)
-                    .unwrap_or_else(|| Arc::new(Policy::validating(written, version)));
-            let spec = &written.spec;
-            let own = spec.validation_actions.as_ref().map(|actions| {
-                let params = spec.param_ref.as_ref();
-                let params = params.map(|params| ParamSource::new(params, written.origin));
-                Binding::own(written, actions.clone(), params)
-            });
-            let actions = spec.validation_actions.as_deref();
-            let bindings = take_bindings(&mut bindings, &policy, own, actions);
-            let rules = spec.match_constraints.resource_rules.clone();
-            validating.push(Bound { policy, bindings, digest, rules });
-        }
-        let mut mutating = Vec::with_capacity(definitions.mutating.len());
-        for written in &definitions.mutating {
-            let digest = digest(written, version);
-            let policy = reuse(PolicyKind::MutatingPolicy, written.origin, &written.name, &digest)
-                .unwrap_or_else(|| Arc::new(Policy::mutating(written, version)));
-            let spec = &written.spec;
-            let own = spec.self_binding.then(|| {
-                let params = spec.param_ref.as_ref();
-                let params = params.map(|params| ParamSource::new(params, written.origin));
-                Binding::own(written, Vec::new(), params)
-            });
-            let bindings = take_bindings(&mut bindings, &policy, own, None);
-            let rules = spec.match_constraints.resource_rules.clone();
-            mutating.push(Bound { policy, bindings, digest, rules });
-        }
+        let bindings = Bindings::new(&definitions.bindings);
+        let before =
+            |phase| previous.into_iter().flat_map(move |snapshot| &snapshot.set(phase).policies);
+        let mut validating =
+            bind(&definitions.validating, &bindings, before(Phase::Validate), version);
+        let mut mutating = bind(&definitions.mutating, &bindings, before(Phase::Mutate), version);
         let named = |bound: &Bound| (bound.policy.name.clone(), bound.policy.origin);
         validating.sort_by_key(named);
         mutating.sort_by_key(|bound| (bound.policy.priority, named(bound)));
-        let taken = |binding: &&Binding| {
-            let names = |bound: &Bound| binding.names(&bound.policy);
-            !validating.iter().any(names) && !mutating.iter().any(names)
-        };
-        let orphans = bindings.iter().filter(taken).cloned().collect();
+        let orphans = bindings.orphans(validating.iter().chain(&mutating));
         Snapshot {
             validating: Set::new(validating),
             mutating: Set::new(mutating),
@@ -232,7 +155,7 @@ impl Snapshot {
         let bound = self.set(phase).policies.iter();
         for rule in bound
             .filter(|bound| bound.policy.origin == origin && !bound.bindings.is_empty())
-            .flat_map(|bound| &bound.rules)
+            .flat_map(Bound::rules)
         {
             // Names are left to our own matching: a webhook rule has none.
             let rule = NamedRule { resource_names: Vec::new(), ..rule.clone() };
@@ -268,13 +191,6 @@ impl Snapshot {
     }
 }
 
-impl Bound {
-    /// The resource rules of the policy, as written.
-    pub fn rules(&self) -> &[NamedRule] {
-        &self.rules
-    }
-}
-
 impl PolicyKind {
     /// When policies of this kind are asked.
     pub fn phase(self) -> Phase {
@@ -295,91 +211,6 @@ impl Set {
         );
         Set { policies, index }
     }
-}
-
-impl Binding {
-    fn new(binding: &Named<PolicyBindingSpec>) -> Binding {
-        let spec = &binding.spec;
-        let matcher = spec.match_resources.as_ref().map(Matcher::new);
-        let params = spec.param_ref.as_ref();
-        let params = params.map(|params| ParamSource::new(params, binding.origin));
-        Binding {
-            name: Some(binding.name.clone()),
-            policy_name: spec.policy_name.clone(),
-            origin: binding.origin,
-            generation: binding.generation,
-            source: binding.source.clone(),
-            actions: spec.validation_actions.clone().unwrap_or_default(),
-            diagnostics: binding.refusals.clone(),
-            matcher,
-            params,
-            kind: spec.policy_kind,
-            own_actions: spec.validation_actions.is_some(),
-        }
-    }
-
-    /// The binding that a policy is to itself. What is wrong with it is told of the policy.
-    fn own<S>(
-        policy: &Named<S>,
-        actions: Vec<ValidationAction>,
-        params: Option<ParamSource>,
-    ) -> Binding {
-        Binding {
-            name: None,
-            policy_name: policy.name.clone(),
-            origin: policy.origin,
-            generation: policy.generation,
-            source: policy.source.clone(),
-            actions,
-            diagnostics: Vec::new(),
-            matcher: None,
-            params,
-            kind: None,
-            own_actions: true,
-        }
-    }
-
-    /// The word for its kind, in its own API.
-    pub fn kind_name(&self) -> &'static str {
-        match (self.origin, self.kind) {
-            (Origin::Portcullis, _) => "PolicyBinding",
-            (Origin::Native, Some(PolicyKind::MutatingPolicy)) => "MutatingAdmissionPolicyBinding",
-            (Origin::Native, _) => "ValidatingAdmissionPolicyBinding",
-        }
-    }
-
-    /// Whether it names this policy.
-    pub fn names(&self, policy: &Policy) -> bool {
-        self.policy_name == policy.name
-            && self.origin == policy.origin
-            && self.kind.is_none_or(|kind| kind == policy.kind)
-    }
-}
-
-/// The policy's own binding and those that name it.
-fn take_bindings(
-    bindings: &mut [Binding],
-    policy: &Policy,
-    own: Option<Binding>,
-    actions: Option<&[ValidationAction]>,
-) -> Vec<Binding> {
-    let mut taken: Vec<Binding> = own.into_iter().collect();
-    for binding in bindings.iter().filter(|binding| binding.names(policy)) {
-        let mut binding = binding.clone();
-        if !binding.own_actions && policy.kind == PolicyKind::ValidatingPolicy {
-            binding.actions =
-                actions.map_or_else(|| vec![ValidationAction::Deny], <[ValidationAction]>::to_vec);
-        }
-        taken.push(binding);
-    }
-    taken
-}
-
-fn digest<S: Serialize>(written: &Named<S>, version: Version) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    hasher.update(format!("{version} {:?} ", written.generation));
-    hasher.update(serde_json::to_vec(&(&written.spec, &written.refusals)).unwrap_or_default());
-    hasher.finalize().into()
 }
 
 fn namespaces(documents: &[Arc<crate::json::Document>]) -> HashMap<String, NamespaceObject> {

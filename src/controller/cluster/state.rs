@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 
 use crate::controller::limits::BREAK_GLASS_MAX;
 use crate::json::Document;
@@ -255,7 +256,10 @@ impl State {
             Manifest::Mutating(policy) => policy.spec.param_kind.as_ref().map(KindKey::from),
             _ => None,
         };
-        self.manifests().filter_map(kind).collect()
+        // A policy may be in force in an earlier form.
+        let enforced = self.snapshot.iter().flat_map(|snapshot| snapshot.policies());
+        let enforced = enforced.filter_map(|bound| bound.policy.param_kind.as_ref());
+        self.manifests().filter_map(kind).chain(enforced.map(KindKey::from)).collect()
     }
 
     /// Forgets what no policy names any more.
@@ -270,9 +274,8 @@ impl State {
     /// Everything that decisions depend on.
     pub fn definitions(&self, now: Timestamp) -> Definitions {
         let mut definitions = Definitions::default();
-        for manifest in self.manifests() {
-            definitions.add(manifest.clone());
-        }
+        let objects = self.objects.values().flat_map(|store| store.objects.values());
+        objects.filter_map(Object::definition).for_each(|manifest| definitions.add(manifest));
         for (watched, store) in &self.objects {
             let documents = store.objects.values().filter_map(|object| match &object.content {
                 Some(Content::Document(document)) => Some(Arc::clone(document)),
@@ -394,6 +397,19 @@ impl Object {
             && (self.resource_version == other.resource_version || (is_policy && same_spec))
     }
 
+    /// What it says, if it is a policy or binding, with the form that its status remembers.
+    fn definition(&self) -> Option<Manifest> {
+        let Some(Content::Manifest(manifest)) = &self.content else { return None };
+        let last_good = self.status.as_ref().and_then(|status| status.last_good.as_ref());
+        let mut manifest = Manifest::clone(manifest);
+        match (&mut manifest, last_good) {
+            (Manifest::Validating(policy), Some(spec)) => policy.last_good = remembered(spec),
+            (Manifest::Mutating(policy), Some(spec)) => policy.last_good = remembered(spec),
+            _ => {}
+        }
+        Some(manifest)
+    }
+
     /// If it can't be read: with the content that the last one had.
     fn or_as_it_was(mut self, before: Option<&Object>) -> Object {
         if self.content.is_none() {
@@ -402,6 +418,11 @@ impl Object {
         }
         self
     }
+}
+
+/// A spec that a status remembers; one that can't be read is as good as none.
+fn remembered<S: DeserializeOwned>(spec: &serde_json::Value) -> Option<Arc<S>> {
+    S::deserialize(spec).ok().map(Arc::new)
 }
 
 #[cfg(test)]

@@ -93,19 +93,27 @@ impl<'s> Known<'s> {
             ));
         }
         // Another form of it is observed than is compiled: the next snapshot will know.
-        let bound = bound.filter(|bound| bound.policy.generation == object.generation)?;
-        let (compiled, diagnostics) = match bound.policy.state() {
+        let bound = bound.filter(|bound| bound.generation() == object.generation)?;
+        let (compiled, diagnostics) = match bound.state() {
             State::Active => (said(true, "Compiled", "every expression compiles"), &[][..]),
             State::Broken(diagnostics) => {
                 (said(false, "DoesNotCompile", explain(diagnostics)), diagnostics)
             }
         };
         let ready = self.ready(bound, &compiled);
-        Some(status(object, now, [(COMPILED, compiled), (READY, ready)], diagnostics))
+        let conditions = [(COMPILED, compiled), (READY, ready)];
+        let status = status(object, now, conditions, diagnostics);
+        Some(PolicyStatus { last_good: bound.last_good(), ..status })
     }
 
     fn ready(&self, bound: &Bound, compiled: &Said) -> Said {
         let policy = &bound.policy;
+        if !compiled.so && bound.last_good().is_some() {
+            let generation =
+                policy.generation.map_or(String::new(), |g| format!(" (generation {g})"));
+            let stays = format!("until it does, its last form that did{generation} stays in force");
+            return said(false, compiled.reason, format!("{}\n{stays}", compiled.message));
+        }
         if !compiled.so {
             let decides = match policy.failure_policy {
                 FailurePolicy::Fail => {
@@ -149,7 +157,7 @@ impl<'s> Known<'s> {
         if binding.generation != object.generation {
             return None;
         }
-        let broken = policies.iter().find(|bound| bound.policy.state() != State::Active);
+        let broken = policies.iter().find(|bound| bound.state() != State::Active);
         let ready = if policies.is_empty() {
             let name = &binding.policy_name;
             said(
@@ -212,6 +220,7 @@ fn status<const N: usize>(
         observed_generation: object.generation,
         conditions: conditions.into(),
         diagnostics: diagnostics.iter().take(DIAGNOSTICS_MAX).map(excerpted).collect(),
+        last_good: None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! A document as the policy or binding that it is: looked at with the API server's eyes, then decoded.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -137,7 +138,8 @@ impl<D: Typed> Reading<'_, D> {
             generation: envelope.metadata.generation,
             source: self.source.to_owned(),
             refusals: errors.iter().cloned().map(PolicyDiagnostic::from).collect(),
-            spec: envelope.spec.into(),
+            spec: Arc::new(envelope.spec.into()),
+            last_good: None,
         };
         let decoded = match &value {
             Cow::Borrowed(_) => self.document.typed::<Envelope<S>>(),

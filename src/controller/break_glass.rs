@@ -31,7 +31,8 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
 use crate::controller::certificates::MANAGED;
-use crate::controller::cluster::state::{BreakGlassObject, Observed};
+use crate::controller::cluster::object::BreakGlassObject;
+use crate::controller::cluster::state::Observed;
 use crate::controller::limits::{BREAK_GLASS_REMINDER, SUSPENDED_TIMEOUT_SECONDS};
 use crate::controller::registration::FIELD_MANAGER;
 use crate::policy::api::{BreakGlass, BreakGlassSpec};

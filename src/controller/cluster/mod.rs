@@ -13,6 +13,7 @@
 //!   list.
 
 mod equivalents;
+pub mod object;
 pub mod state;
 mod watches;
 

@@ -17,9 +17,8 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use crate::controller::cluster::equivalents;
-use crate::controller::cluster::state::{
-    BreakGlassObject, Change, Content, KindKey, Object, ObjectKey, Watched,
-};
+use crate::controller::cluster::object::{BreakGlassObject, Content, Object, ObjectKey};
+use crate::controller::cluster::state::{Change, KindKey, Watched};
 use crate::controller::limits::{
     DISCOVERY_INTERVAL, KIND_INTERVAL, PARAMS_MAX, RETRY_INTERVAL, RETRY_INTERVAL_MAX,
     WATCH_SECONDS_MAX,

@@ -73,14 +73,13 @@ fn check(args: &CheckArgs) -> Result<(Vec<Finding>, usize), Failure> {
     }
     let warnings = diagnostics::warnings(&definitions, &catalog, args.version);
     let snapshot = Snapshot::build(definitions, args.version, None);
-    let is_policy = |kind: &str| kind.ends_with("Policy");
-    let refused_policies =
-        refused.iter().flat_map(|error| &error.refused).filter(|one| is_policy(&one.kind)).count();
+    let policies = refused.iter().filter(|(_, one)| one.kind.ends_with("Policy")).count();
     let mut findings = diagnostics::refused(&refused);
     findings.extend(diagnostics::of(&snapshot));
+    findings.extend(diagnostics::orphans(&snapshot, &refused));
     findings.extend(warnings);
-    findings.sort_by_key(|finding| finding.level);
-    Ok((findings, snapshot.policies().count() + refused_policies))
+    findings.sort_by_key(Finding::order);
+    Ok((findings, snapshot.policies().count() + policies))
 }
 
 fn text(out: &mut impl Write, findings: &[Finding], policies: usize) -> io::Result<()> {
@@ -165,7 +164,7 @@ spec:
         assert!(said.iter().all(|line| line.starts_with(&at("9", field))), "{said:?}");
         assert_eq!(ended, Exit::Findings);
         // One that can't be decoded hides none of the others.
-        let two = policy("p", "CRATE", "x") + &policy("q", "DROP", "size(object)");
+        let two = policy("p", "CRATE", "x") + &policy("q", "CREATE", "size(object)");
         let (said, ended) = lines("refused", &two, false);
         let starts = [
             at(
@@ -175,10 +174,6 @@ spec:
             at(
                 "9",
                 "`p`: spec.validations[0].expression: Invalid value: \"x\": compilation failed: ",
-            ),
-            at(
-                "17",
-                "`q`: spec.matchConstraints.resourceRules[0].operations[0]: Unsupported value: ",
             ),
             at("19", "`q`: spec.validations[0].expression: Invalid value: \"size(object)\": must"),
         ];

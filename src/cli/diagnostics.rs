@@ -11,7 +11,7 @@ use crate::cel::Version;
 use crate::policy::Definitions;
 use crate::policy::api::PolicyDiagnostic;
 use crate::policy::compile::Policy;
-use crate::policy::manifest::{self, ManifestError};
+use crate::policy::manifest::{self, Refusal, Refused};
 use crate::policy::snapshot::Binding;
 use crate::policy::types::{self, Warning};
 use crate::schema::Catalog;
@@ -44,6 +44,13 @@ pub enum Level {
     Warning,
 }
 
+impl Finding {
+    /// Errors first; each as they stand in the files.
+    pub fn order(&self) -> impl Ord + use<> {
+        (self.level, self.file.clone(), self.line)
+    }
+}
+
 /// What is wrong with the policies and bindings of a snapshot.
 pub fn of(snapshot: &Snapshot) -> Vec<Finding> {
     let mut texts = Texts::default();
@@ -60,15 +67,24 @@ pub fn of(snapshot: &Snapshot) -> Vec<Finding> {
     }
     for orphan in snapshot.orphans() {
         findings.extend(of_binding(orphan, &mut texts));
+    }
+    findings
+}
+
+/// The bindings that name a policy that is not there, nor among those that were refused.
+pub fn orphans(snapshot: &Snapshot, refused: &[(String, Refused)]) -> Vec<Finding> {
+    let mut texts = Texts::default();
+    let is_there = |name: &str| refused.iter().any(|(_, refused)| refused.name == name);
+    let orphans = snapshot.orphans().iter().filter(|orphan| !is_there(&orphan.policy_name));
+    let finding = |orphan: &Binding| {
         let diagnostic = PolicyDiagnostic {
             field: "spec.policyName".into(),
             message: format!("there is no policy `{}`", orphan.policy_name),
             excerpt: None,
         };
-        let subject = Subject::of_binding(orphan);
-        findings.push(subject.finding(Level::Warning, diagnostic, &mut texts));
-    }
-    findings
+        Subject::of_binding(orphan).finding(Level::Warning, diagnostic, &mut texts)
+    };
+    orphans.map(finding).collect()
 }
 
 fn of_binding(binding: &Binding, texts: &mut Texts) -> Vec<Finding> {
@@ -77,22 +93,20 @@ fn of_binding(binding: &Binding, texts: &mut Texts) -> Vec<Finding> {
     binding.diagnostics.iter().map(told).collect()
 }
 
-/// What is wrong with policies and bindings that could not even be decoded.
-pub fn refused(errors: &[ManifestError]) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for ManifestError { file, refused, .. } in errors {
-        for one in refused {
-            findings.extend(one.refusals.iter().map(|refusal| Finding {
-                level: Level::Error,
-                file: file.clone(),
-                line: refusal.place.0,
-                kind: one.kind.clone(),
-                name: one.name.clone(),
-                diagnostic: refusal.diagnostic.clone(),
-            }));
-        }
-    }
-    findings
+/// What is wrong with policies and bindings of files that could not even be decoded.
+pub fn refused(refused: &[(String, Refused)]) -> Vec<Finding> {
+    let of_one = |(file, one): &(String, Refused)| {
+        let finding = |refusal: &Refusal| Finding {
+            level: Level::Error,
+            file: file.clone(),
+            line: refusal.place.0,
+            kind: one.kind.clone(),
+            name: one.name.clone(),
+            diagnostic: refusal.diagnostic.clone(),
+        };
+        one.refusals.iter().map(finding).collect::<Vec<Finding>>()
+    };
+    refused.iter().flat_map(of_one).collect()
 }
 
 /// Every expression that asks for what the objects it is about do not have. What does not even compile against any object

@@ -9,7 +9,7 @@ use crate::cel::Version;
 use crate::cli::Failure;
 use crate::controller::files::{list, read};
 use crate::policy::Definitions;
-use crate::policy::manifest::{self, ManifestError};
+use crate::policy::manifest::{self, Refused};
 use crate::policy::snapshot::Snapshot;
 
 /// What stands for standard input.
@@ -34,35 +34,30 @@ pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {
     Ok(definitions)
 }
 
-/// Everything that can be read, and why the API server would refuse the rest.
+/// Everything that can be read, and why the API server would refuse the rest, with the names of the files.
 ///
 /// # Errors
 /// If something is wrong with a file that has nothing to do with what the API server would say.
-pub fn readable(paths: &[PathBuf]) -> Result<(Definitions, Vec<ManifestError>), Failure> {
+pub fn readable(paths: &[PathBuf]) -> Result<(Definitions, Vec<(String, Refused)>), Failure> {
     let (stdin, files): (Vec<PathBuf>, Vec<PathBuf>) =
         paths.iter().cloned().partition(|path| path == Path::new(STDIN));
     let (mut definitions, mut refused) = (Definitions::default(), Vec::new());
+    let mut one_by_one: Vec<PathBuf> = stdin.into_iter().take(1).collect();
     match read(&files) {
         Ok(set) => definitions = set.definitions,
         Err(error) if error.errors.iter().any(|error| error.refused.is_empty()) => {
             return Err(Failure::new(error));
         }
-        // A file that is refused hides none of the others.
-        Err(_) => {
-            for file in list(&files).map_err(Failure::new)? {
-                match read(&[file]) {
-                    Ok(set) => definitions.append(set.definitions),
-                    Err(error) => refused.extend(error.errors),
-                }
-            }
-        }
+        // What is refused hides nothing else.
+        Err(_) => one_by_one.extend(list(&files).map_err(Failure::new)?),
     }
-    if let Some(stdin) = stdin.first() {
-        match manifest::read(STDIN, &text(stdin)?) {
-            Ok(manifests) => manifests.into_iter().for_each(|read| definitions.add(read)),
-            Err(error) if error.refused.is_empty() => return Err(Failure::new(error)),
-            Err(error) => refused.push(error),
+    for path in one_by_one {
+        let file = path.to_string_lossy();
+        let (manifests, found) = manifest::read_all(&file, &text(&path)?).map_err(Failure::new)?;
+        for manifest in manifests {
+            definitions.add(manifest);
         }
+        refused.extend(found.into_iter().map(|one| (file.to_string(), one)));
     }
     Ok((definitions, refused))
 }

@@ -192,7 +192,7 @@ pub fn json(out: &mut impl Write, reviewed: &[Reviewed]) -> io::Result<()> {
 
 /// What is wrong with policies, before anything is decided by them.
 pub fn broken(out: &mut impl Write, snapshot: &Snapshot) -> io::Result<()> {
-    for finding in diagnostics::of(snapshot) {
+    for finding in diagnostics::of(snapshot).iter().chain(&diagnostics::orphans(snapshot, &[])) {
         writeln!(out, "warning: {finding}")?;
     }
     Ok(())

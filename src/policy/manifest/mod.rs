@@ -59,6 +59,16 @@ pub enum Manifest {
 /// The first that makes the text unreadable, or else everything that the API server would refuse: a file is taken whole
 /// or not at all.
 pub fn read(file: &str, text: &str) -> Result<Vec<Manifest>, ManifestError> {
+    let (manifests, refused) = read_all(file, text)?;
+    if refused.is_empty() { Ok(manifests) } else { Err(ManifestError::refused(file, refused)) }
+}
+
+/// Reads all documents of a text, apart from those that can't be decoded because of what the API server would refuse in
+/// them: why that is.
+///
+/// # Errors
+/// The first that makes the text unreadable.
+pub fn read_all(file: &str, text: &str) -> Result<(Vec<Manifest>, Vec<Refused>), ManifestError> {
     let mut manifests = Vec::new();
     let mut refused = Vec::new();
     for document in text::documents(file, text)? {
@@ -79,7 +89,7 @@ pub fn read(file: &str, text: &str) -> Result<Vec<Manifest>, ManifestError> {
             }
         }
     }
-    if refused.is_empty() { Ok(manifests) } else { Err(ManifestError::refused(file, refused)) }
+    Ok((manifests, refused))
 }
 
 /// Reads one object that came from a cluster.
@@ -109,15 +119,6 @@ pub fn line_of(text: &str, first_line: u64, field: &str) -> Option<u64> {
 }
 
 impl Definitions {
-    /// Adds what was read elsewhere.
-    pub fn append(&mut self, mut other: Definitions) {
-        self.validating.append(&mut other.validating);
-        self.mutating.append(&mut other.mutating);
-        self.bindings.append(&mut other.bindings);
-        self.params.append(&mut other.params);
-        self.namespaces.append(&mut other.namespaces);
-    }
-
     /// Adds a document.
     pub fn add(&mut self, manifest: Manifest) {
         match manifest {

@@ -39,7 +39,7 @@ fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
 pub struct PolicyDiagnostic {
     /// The path of the field, such as `spec.validations[0].expression`.
     pub field: String,
-    /// What is wrong, in one line.
+    /// What is wrong, in the words of the API server.
     pub message: String,
     /// The place in the expression, with a caret below it.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,8 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::cel::Version;
 use crate::policy::api::{
-    MutatingPolicySpec, NamedRule, ParamRef, PolicyBindingSpec, PolicyDiagnostic, PolicyKind,
-    ValidatingPolicySpec, ValidationAction,
+    MatchCondition, MatchResources, MutatingPolicySpec, NamedRule, ParamRef, PolicyBindingSpec,
+    PolicyDiagnostic, PolicyKind, ValidatingPolicySpec, ValidationAction,
 };
 use crate::policy::compile::{Policy, State};
 use crate::policy::definitions::{Named, Origin};
@@ -47,13 +47,25 @@ pub(in crate::policy) enum Spec {
 }
 
 impl Bound {
-    /// The resource rules of the policy, as written.
-    pub fn rules(&self) -> &[NamedRule] {
-        let constraints = match &self.spec {
+    /// Which requests the policy is about, as written.
+    pub fn constraints(&self) -> &MatchResources {
+        match &self.spec {
             Spec::Validating(spec) => &spec.match_constraints,
             Spec::Mutating(spec) => &spec.match_constraints,
-        };
-        &constraints.resource_rules
+        }
+    }
+
+    /// The conditions that must hold for the policy to apply, as written.
+    pub fn match_conditions(&self) -> &[MatchCondition] {
+        match &self.spec {
+            Spec::Validating(spec) => &spec.match_conditions,
+            Spec::Mutating(spec) => &spec.match_conditions,
+        }
+    }
+
+    /// The resource rules of the policy, as written.
+    pub fn rules(&self) -> &[NamedRule] {
+        &self.constraints().resource_rules
     }
 
     /// Whether what was written last is in order.

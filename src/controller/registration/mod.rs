@@ -7,6 +7,7 @@
 //! - When the last policy is deleted while we run, nothing is asked of us any more.
 //! - What somebody else edited or deleted comes back within [`REGISTRATION_INTERVAL`].
 
+mod narrow;
 mod rules;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ use crate::controller::certificates::authority::Material;
 use crate::controller::limits::{
     EMPTY_FIRST_LIST_GRACE, REGISTRATION_INTERVAL, RETRY_INTERVAL_MAX,
 };
-use crate::controller::registration::webhooks::Webhooks;
+use crate::controller::registration::webhooks::{Webhooks, Width};
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Written;
@@ -112,7 +113,8 @@ pub async fn keep(
     mut inputs: Inputs,
     registered: watch::Sender<Option<Arc<Snapshot>>>,
 ) {
-    let mut keeper = Keeper { client, options, metrics, written: None, empty_since: None };
+    let width = Width::Narrow;
+    let mut keeper = Keeper { client, options, metrics, width, written: None, empty_since: None };
     let mut due = Instant::now();
     loop {
         let snapshot = inputs.snapshots.borrow_and_update().clone();
@@ -125,7 +127,8 @@ pub async fn keep(
         }
         let can = is_ready && leads;
         if let (Some(snapshot), Some(certificates), true) = (snapshot, certificates, can) {
-            let webhooks = Webhooks::new(&snapshot, &keeper.options, &certificates.authorities_pem);
+            let authorities = &certificates.authorities_pem;
+            let webhooks = Webhooks::new(&snapshot, &keeper.options, authorities, keeper.width);
             due = Instant::now() + keeper.write(webhooks, due).await;
             if keeper.is_written() {
                 registered.send_if_modified(|last| {
@@ -154,6 +157,7 @@ struct Keeper {
     client: Client,
     options: Options,
     metrics: Arc<Metrics>,
+    width: Width,
     /// What was written last; none if that failed.
     written: Option<Webhooks>,
     /// Since when the first list has been empty, while something is registered. Once policies were seen, an empty list
@@ -186,6 +190,12 @@ impl Keeper {
                 }
                 self.written = Some(webhooks);
                 REGISTRATION_INTERVAL
+            }
+            Err(Error::Api(status)) if status.code == 422 && self.width == Width::Narrow => {
+                tracing::warn!(%status, "the API server takes no selectors and conditions of policies: it is asked without");
+                self.width = Width::Wide;
+                self.written = None;
+                std::time::Duration::ZERO
             }
             Err(error) => {
                 self.metrics.written(Written::Registration, false);

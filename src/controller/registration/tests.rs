@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cel::Version;
-use crate::controller::registration::webhooks::Webhooks;
+use crate::controller::registration::webhooks::{Webhooks, Width};
 use crate::controller::registration::{Endpoint, Options};
 use crate::policy::Definitions;
 use crate::policy::manifest;
@@ -39,7 +39,7 @@ fn options() -> Options {
 }
 
 fn webhooks(policies: &[(&str, &str, &str)]) -> Webhooks {
-    Webhooks::new(&snapshot(policies), &options(), "PEM")
+    Webhooks::new(&snapshot(policies), &options(), "PEM", Width::Narrow)
 }
 
 /// `name path failurePolicy: resources` of each entry.
@@ -185,4 +185,59 @@ fn certificates_have_the_names_that_the_api_server_asks_for() {
         Endpoint::Service { namespace: "ns".into(), name: "svc".into(), port: 443 },
         &["svc.ns", "svc.ns.svc", "svc.ns.svc.cluster.local"],
     );
+}
+
+#[test]
+fn what_all_policies_agree_about_is_told_to_the_api_server() {
+    let pods = |more: &str| {
+        format!(
+            "matchConstraints: {{{more} resourceRules: [{{operations: [CREATE], apiGroups: [''], apiVersions: [v1], \
+             resources: [pods]}}]}}"
+        )
+    };
+    let policy = |constraints: &str, conditions: &str, actions: &str| {
+        let actions = format!("validationActions: [{actions}]");
+        format!("{actions}, matchConditions: [{conditions}], {}", pods(constraints))
+    };
+    let shop =
+        "namespaceSelector: {matchLabels: {team: shop}}, objectSelector: {matchLabels: {a: b}},";
+    let other = "namespaceSelector: {matchLabels: {team: other}},";
+    let plain = "{name: x, expression: 'object.metadata.name != \"x\"'}";
+    let params = "{name: z, expression: 'authorizer.path(\"/\").check(\"get\").allowed()'}";
+    // What the only entry has: its selectors and conditions.
+    let check = |policies: &[String], namespaces: Value, objects: Value, conditions: &[&str]| {
+        let policies: Vec<(&str, &str, &str)> = policies
+            .iter()
+            .zip(["a", "b", "c"])
+            .map(|(spec, name)| ("ValidatingPolicy", name, spec.as_str()))
+            .collect();
+        let entry = webhooks(&policies).validating["webhooks"][0].clone();
+        let namespaces = match namespaces {
+            Value::Null => json!({"matchExpressions": []}),
+            labels => json!({"matchLabels": labels, "matchExpressions": []}),
+        };
+        let mut found = entry["namespaceSelector"].clone();
+        let ours = found["matchExpressions"].as_array_mut().unwrap();
+        assert_eq!(ours.pop().unwrap()["operator"], "NotIn");
+        assert_eq!(found, namespaces);
+        assert_eq!(entry["objectSelector"], objects);
+        let expressions = entry["matchConditions"].as_array().unwrap().iter();
+        let expressions: Vec<_> = expressions.map(|c| c["expression"].as_str().unwrap()).collect();
+        assert_eq!(expressions, conditions);
+    };
+    let (team, label) = (json!({"team": "shop"}), json!({"matchLabels": {"a": "b"}}));
+    let condition = "object.metadata.name != \"x\"";
+    let both = format!("{plain}, {params}");
+    check(&[policy(shop, plain, "Deny")], team.clone(), label.clone(), &[condition]);
+    // Whatever asks the authorizer is asked here, where the answers are kept.
+    check(&[policy(shop, &both, "Deny")], team.clone(), label.clone(), &[condition]);
+    let agree = [policy(shop, plain, "Deny"), policy(shop, &both, "Deny")];
+    check(&agree, team.clone(), label.clone(), &[condition]);
+    let disagree = [policy(shop, plain, "Deny"), policy(other, "", "Deny")];
+    check(&disagree, Value::Null, json!({}), &[]);
+    // An error in a condition of a policy that only warns must not deny.
+    check(&[policy(shop, plain, "Warn")], team, label, &[]);
+    let broken = policy(shop, plain, "Deny")
+        .replace("name: x, expression: '", "name: x, expression: 'nope + ");
+    check(&[broken], Value::Null, json!({}), &[]);
 }

@@ -5,10 +5,13 @@ use serde_json::{Value, json};
 
 use crate::controller::certificates::labels;
 use crate::controller::limits::SUSPENDED_TIMEOUT_SECONDS;
+use crate::controller::registration::narrow::{Narrow, selector};
 use crate::controller::registration::rules::{WebhookRule, union};
 use crate::controller::registration::{Endpoint, Options};
 use crate::policy::Origin;
-use crate::policy::api::{BreakGlassSpec, FailurePolicy, Operation, ReinvocationPolicy};
+use crate::policy::api::{
+    BreakGlassSpec, FailurePolicy, MatchCondition, Operation, ReinvocationPolicy,
+};
 use crate::policy::snapshot::{Bound, Phase, Snapshot};
 
 /// What is outside unless a policy names it: a node could not join, a leader could not be elected and a Pod could not
@@ -40,6 +43,18 @@ const MUTATING: [Operation; 3] = [Operation::Create, Operation::Update, Operatio
 const VALIDATING: [Operation; 4] =
     [Operation::Create, Operation::Update, Operation::Delete, Operation::Connect];
 
+/// Conditions that are taken over from policies: the API server takes 64 of a webhook, and some are ours.
+const AGREED_MAX: usize = 60;
+
+/// Whether the API server is told what all policies of a webhook agree about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Width {
+    /// It is, so that it asks less.
+    Narrow,
+    /// It is not: it refused to hear of it.
+    Wide,
+}
+
 /// The two configurations.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Webhooks {
@@ -51,9 +66,14 @@ pub struct Webhooks {
 
 impl Webhooks {
     /// What the policies need.
-    pub fn new(snapshot: &Snapshot, options: &Options, authorities_pem: &str) -> Webhooks {
+    pub fn new(
+        snapshot: &Snapshot,
+        options: &Options,
+        authorities_pem: &str,
+        width: Width,
+    ) -> Webhooks {
         let configuration = |phase, kind: &str| {
-            let entry = |failure| entry(snapshot, phase, failure, options, authorities_pem);
+            let entry = |failure| entry(snapshot, phase, failure, options, authorities_pem, width);
             let entries = [FailurePolicy::Fail, FailurePolicy::Ignore].into_iter();
             json!({
                 "apiVersion": "admissionregistration.k8s.io/v1",
@@ -93,6 +113,7 @@ fn entry(
     failure: FailurePolicy,
     options: &Options,
     authorities_pem: &str,
+    width: Width,
 ) -> Option<Value> {
     let asked = |bound: &&Bound| {
         bound.policy.origin == Origin::Portcullis
@@ -109,6 +130,10 @@ fn entry(
     if rules.is_empty() {
         return None;
     }
+    let narrow = match width {
+        Width::Narrow => Narrow::new(&bound),
+        Width::Wide => Narrow::default(),
+    };
     let (phase_word, failure_word, failure_name) = match (phase, failure) {
         (Phase::Validate, FailurePolicy::Fail) => ("validate", "fail", "Fail"),
         (Phase::Validate, FailurePolicy::Ignore) => ("validate", "ignore", "Ignore"),
@@ -130,12 +155,12 @@ fn entry(
         "rules": rules.iter().map(rule).collect::<Vec<_>>(),
         "failurePolicy": failure_name,
         "matchPolicy": "Equivalent",
-        "namespaceSelector": namespace_selector(options),
-        "objectSelector": {},
+        "namespaceSelector": selector(&narrow.namespace_selector, excluded(options)),
+        "objectSelector": selector(&narrow.object_selector, None),
         // A record of a decision changes nothing that anybody's request could be about, no more than an audit event.
         "sideEffects": "None",
         "timeoutSeconds": timeout_seconds,
-        "matchConditions": conditions(&rules),
+        "matchConditions": conditions(&rules, &narrow.conditions),
     });
     if phase == Phase::Mutate
         && let Some(fields) = entry.as_object_mut()
@@ -161,15 +186,12 @@ fn client_config(options: &Options, path: &str, authorities_pem: &str) -> Value 
     }
 }
 
-fn namespace_selector(options: &Options) -> Value {
-    if options.excluded_namespaces.is_empty() {
-        return json!({});
-    }
-    json!({"matchExpressions": [{
-        "key": "kubernetes.io/metadata.name",
-        "operator": "NotIn",
-        "values": options.excluded_namespaces,
-    }]})
+/// What keeps out the namespaces that no policy sees.
+fn excluded(options: &Options) -> Option<Value> {
+    let namespaces = &options.excluded_namespaces;
+    (!namespaces.is_empty()).then(
+        || json!({"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": namespaces}),
+    )
 }
 
 fn rule(rule: &WebhookRule) -> Value {
@@ -182,8 +204,8 @@ fn rule(rule: &WebhookRule) -> Value {
     })
 }
 
-/// Conditions that keep out what is outside. Only rules with stars reach it.
-fn conditions(rules: &[WebhookRule]) -> Vec<Value> {
+/// Conditions that keep out what is outside, which only rules with stars reach, and what all policies keep out.
+fn conditions(rules: &[WebhookRule], agreed: &[MatchCondition]) -> Vec<Value> {
     let reaches = |group: &str| {
         rules.iter().any(|rule| rule.groups.contains(group) || rule.groups.contains("*"))
     };
@@ -193,6 +215,9 @@ fn conditions(rules: &[WebhookRule]) -> Vec<Value> {
     let mut add = |name: &str, expression: String| {
         conditions.push(json!({"name": name, "expression": expression}));
     };
+    for (place, condition) in agreed.iter().take(AGREED_MAX).enumerate() {
+        add(&format!("agreed-{place}"), condition.expression.clone());
+    }
     let groups: Vec<String> =
         OUTSIDE_GROUPS.iter().filter(|g| reaches(g)).map(|g| quote((*g).to_owned())).collect();
     if !groups.is_empty() {

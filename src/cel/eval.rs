@@ -337,6 +337,10 @@ impl<'a, 'e> Machine<'a, 'e> {
                 Err(error) => fault = fault.or(Some(error)),
             }
         }
+        if let ([text, ..], Some(_)) = (&mut values, &call.pattern) {
+            // With a pattern that was compiled beforehand cel-go takes whatever is text in Go.
+            *text = text.text_in_go().map_or(*text, Value::String);
+        }
         let args = values.get(..call.args.len()).unwrap_or(&values);
         let arena = self.evaluation.arena();
         match (call.expects, args) {
@@ -473,9 +477,9 @@ impl<'a, 'e> Machine<'a, 'e> {
         // A text that is an error is not paid for.
         let text = self.eval(&matches.text)?;
         self.charge(cost::search(text.size(), matches.pattern.size()))?;
-        match text {
-            Value::String(text) => Ok(Value::Bool(matches.pattern.is_match(text))),
-            _ => Err(self.fault_at(FaultKind::NoSuchOverload, matches.span)),
+        match text.text_in_go() {
+            Some(text) => Ok(Value::Bool(matches.pattern.is_match(text))),
+            None => Err(self.fault_at(FaultKind::NoSuchOverload, matches.span)),
         }
     }
 }

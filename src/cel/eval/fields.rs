@@ -72,18 +72,9 @@ pub(super) fn unfit_for_patch(made: Struct<'_>) -> Option<&str> {
 /// Whether the maps that are its fields have texts as keys. It shows none of its fields otherwise.
 fn is_native(object: Struct<'_>) -> bool {
     object.fields.iter().all(|(_, field)| match field {
-        Value::Map(map) => map.iter().all(|(key, _)| key_text(key).is_some()),
+        Value::Map(map) => map.iter().all(|(key, _)| key.text_in_go().is_some()),
         _ => true,
     })
-}
-
-/// The text that a key is in Go.
-fn key_text(key: Value<'_>) -> Option<&str> {
-    match key {
-        Value::String(text) | Value::Type(text) => Some(text),
-        Value::Optional(inner) => key_text(*inner?),
-        _ => None,
-    }
 }
 
 /// What a field of an `Object` is in Go, and then again here. Go goes into a list or a map once.
@@ -99,7 +90,7 @@ fn shown<'a>(value: Value<'a>, arena: &'a Arena) -> Result<Value<'a>, FaultKind<
         Value::Map(map) => {
             let mut entries = arena.vec(map.len()).map_err(full)?;
             for (key, value) in map.iter() {
-                let key = key_text(key).map_or(key, Value::String);
+                let key = key.text_in_go().map_or(key, Value::String);
                 entries.push((key, native(value, arena)?));
             }
             Ok(Value::Map(Map::entries(entries.into_bump_slice(), arena).map_err(full)?))

@@ -117,6 +117,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// The text that the value is in Go, where a type is its name and an optional is what it holds.
+    pub(crate) fn text_in_go(self) -> Option<&'a str> {
+        match self {
+            Value::String(text) | Value::Type(text) => Some(text),
+            Value::Optional(inner) => inner?.text_in_go(),
+            _ => None,
+        }
+    }
+
     /// The name of its type, without parameters.
     pub fn type_name(self) -> &'a str {
         match self {

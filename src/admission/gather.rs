@@ -36,8 +36,8 @@ impl Source for NoCluster {
 
 /// Reviews a request, fetching what evaluation needs. If the source does not add what is asked for, there is no
 /// decision to be had, and the request is denied as an internal error, whatever any `failurePolicy` says.
-pub async fn gather<'s>(
-    asked: impl Into<Asked>,
+pub async fn gather<'s, 'w>(
+    asked: impl Into<Asked<'w>>,
     request: &Request<'_>,
     snapshot: &'s Snapshot,
     facts: &mut Facts,

@@ -14,6 +14,7 @@ mod gather;
 pub mod wire;
 
 pub use crate::policy::facts::{Facts, NamespaceObject, Need};
+pub use crate::policy::pace::Stopwatch;
 pub use crate::policy::snapshot::{Asked, Phase, Snapshot};
 pub use decision::{Decision, Status, native_message};
 pub use gather::{NoCluster, ROUNDS_MAX, Source, gather};
@@ -29,16 +30,16 @@ use crate::policy::outcome::Outcome;
 ///
 /// # Errors
 /// When a fact is missing: add it to `facts` and ask again.
-pub fn review<'s>(
-    asked: impl Into<Asked>,
+pub fn review<'s, 'w>(
+    asked: impl Into<Asked<'w>>,
     request: &Request<'_>,
     snapshot: &'s Snapshot,
     facts: &Facts,
     arena: &Arena,
 ) -> Result<Decision<'s>, Need> {
-    let Asked { phase, failure } = asked.into();
-    let question = Question { failure, request, snapshot, facts, arena };
-    let decision = match phase {
+    let asked = asked.into();
+    let question = Question { asked, request, snapshot, facts, arena };
+    let decision = match asked.phase {
         Phase::Mutate => mutate(question).map(|mut mutated| {
             suspend(&mut mutated.outcomes, snapshot);
             Decision::of_mutations(request, mutated)

@@ -1,11 +1,14 @@
 //! Reviews in, responses out, over whole policies.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
 use serde_json::{Value as Json, json};
 
 use crate::admission::wire::{self, WireError};
 use crate::admission::{
-    Facts, NamespaceObject, Need, NoCluster, Phase, Snapshot, Source, gather, native_message,
-    review,
+    Asked, Facts, NamespaceObject, Need, NoCluster, Phase, Snapshot, Source, Stopwatch, gather,
+    native_message, review,
 };
 use crate::cel::{Arena, Version};
 use crate::policy::Definitions;
@@ -187,6 +190,42 @@ fn a_broken_policy_harms_no_other_and_follows_its_failure_policy() {
     let one = message(&[("bad", &ignored), ("good", &good)]);
     assert_eq!(one, "ValidatingPolicy 'good' denied request: good");
     assert_eq!(message(&[("bad", &ignored)]), "");
+}
+
+/// A clock on which every look takes 40 ms.
+#[derive(Debug, Default)]
+struct Slow(AtomicU64);
+
+impl Stopwatch for Slow {
+    fn elapsed(&self) -> Duration {
+        Duration::from_millis(40 * self.0.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn limit(&self) -> Duration {
+        Duration::from_millis(100)
+    }
+}
+
+#[test]
+fn policies_that_there_is_no_time_for_follow_their_failure_policy_and_the_slow_one_is_named() {
+    let check = |failure_policy: &str, expect: &str| {
+        let spec = format!("failurePolicy: {failure_policy}, {DENY}[{{expression: 'true'}}]");
+        let names = ["a", "b", "c", "d"];
+        let snapshot = snapshot(&names.map(|name| (name, spec.as_str())));
+        let parsed = wire::parse(body().to_string().into_bytes()).unwrap();
+        let (slow, request) = (Slow::default(), parsed.request());
+        let phase = Phase::Validate;
+        let asked = Asked { phase, failure: None, stopwatch: Some(&slow) };
+        let decision = review(asked, &request, &snapshot, &facts(), &Arena::new()).unwrap();
+        let told = decision.status.map(|status| status.message).unwrap_or_default();
+        assert_eq!(told, expect);
+        assert_eq!(decision.outcomes.len(), names.len());
+    };
+    check(
+        "Fail",
+        "ValidatingPolicy 'd' denied request: not evaluated: the time was up after 120 ms, of which policy 'a' took 40 ms",
+    );
+    check("Ignore", "");
 }
 
 #[test]

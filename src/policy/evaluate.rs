@@ -13,9 +13,9 @@ use crate::policy::facts::NamespaceObject;
 use crate::policy::invocation::{Halt, Invocation, Misfit, Question};
 use crate::policy::matching::Matched;
 use crate::policy::outcome::{Annotation, Cause, Failure, Outcome};
+use crate::policy::pace::Pace;
 use crate::policy::params::Param;
 use crate::policy::request::{Kind, Resource};
-use crate::policy::snapshot::{Asked, Phase};
 
 /// The longest message that a messageExpression may give, in bytes. Source: `MaxEvaluatedMessageExpressionSizeBytes`.
 pub const MESSAGE_BYTES_MAX: usize = 5 * 1024;
@@ -29,10 +29,19 @@ pub const ANNOTATION_BYTES_MAX: usize = 10 * 1024;
 /// When a fact is missing, or the request's namespace.
 pub fn validate<'s: 'q, 'q>(question: Question<'s, 'q>) -> Result<Vec<Outcome<'s>>, Halt> {
     let mut outcomes = Vec::new();
-    let asked = Asked { phase: Phase::Validate, failure: question.failure };
-    for bound in question.snapshot.matching(asked, question.request) {
+    let mut pace = Pace::new(question.asked.stopwatch);
+    for bound in question.snapshot.matching(question.asked, question.request) {
         question.invocations(bound, |invocation| {
-            outcomes.push(invocation.and_then(Invocation::validate).or_else(keep)?);
+            let invocation = match invocation {
+                Ok(invocation) => invocation,
+                Err(misfit) => return keep(misfit).map(|outcome| outcomes.push(outcome)),
+            };
+            let mut outcome = match pace.late() {
+                Some(why) => invocation.unasked(why),
+                None => invocation.validate().or_else(keep)?,
+            };
+            outcome.took = pace.passed(invocation.policy);
+            outcomes.push(outcome);
             Ok(())
         })?;
     }
@@ -149,6 +158,14 @@ impl<'s: 'q, 'q> Invocation<'s, 'q> {
             [object, old_object, namespace, attributes, authorizer, check, Value::Null]
         };
         Roots { values, used: 6 + usize::from(has_params), has_params }
+    }
+
+    /// The outcome of a policy that could not be asked.
+    fn unasked(self, why: String) -> Outcome<'s> {
+        let mut outcome = Outcome::new(self.policy, Some(self.binding));
+        outcome.param = self.param.map(Param::display_name);
+        outcome.fail_whole(why);
+        outcome
     }
 
     fn validate(self) -> Result<Outcome<'s>, Misfit<'s>> {

@@ -4,20 +4,19 @@
 use std::fmt;
 
 use crate::cel::Arena;
-use crate::policy::api::FailurePolicy;
 use crate::policy::compile::Policy;
 use crate::policy::facts::{Facts, NamespaceObject, Need};
 use crate::policy::matching::{Matched, Matcher, Namespace};
 use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::params::Param;
 use crate::policy::request::Request;
-use crate::policy::snapshot::{Binding, Bound, Snapshot};
+use crate::policy::snapshot::{Asked, Binding, Bound, Snapshot};
 
 /// One request against one snapshot.
 #[derive(Clone, Copy)]
 pub struct Question<'s, 'q> {
-    /// Only policies with this failure policy are asked.
-    pub failure: Option<FailurePolicy>,
+    /// Which policies are asked.
+    pub asked: Asked<'q>,
     /// The request.
     pub request: &'q Request<'q>,
     /// All policies.

@@ -14,6 +14,7 @@ pub mod manifest;
 pub mod matching;
 pub mod mutate;
 pub mod outcome;
+pub mod pace;
 pub mod params;
 mod patch;
 pub mod request;

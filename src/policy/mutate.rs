@@ -15,7 +15,6 @@ use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::params::Param;
 use crate::policy::patch::{NotApplied, Operation as PatchOperation, apply};
 use crate::policy::request::{Operation, Request};
-use crate::policy::snapshot::{Asked, Phase};
 
 /// What all mutating policies did.
 #[derive(Debug)]
@@ -98,8 +97,7 @@ impl State {
     ) -> Result<Vec<Outcome<'s>>, Halt> {
         let mut invocations = Vec::new();
         let mut outcomes = Vec::new();
-        let asked = Asked { phase: Phase::Mutate, failure: question.failure };
-        for bound in question.snapshot.matching(asked, question.request) {
+        for bound in question.snapshot.matching(question.asked, question.request) {
             question.invocations(bound, |invocation| {
                 match invocation {
                     Ok(invocation) => invocations.push(invocation),

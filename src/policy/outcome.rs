@@ -1,6 +1,8 @@
 //! What one policy says to one request, through one binding and with one param. What becomes of the request is decided
 //! elsewhere; here is everything that such a decision, a report or a record needs.
 
+use std::time::Duration;
+
 use crate::policy::api::{BreakGlassSpec, FailurePolicy, StatusReason, ValidationAction};
 use crate::policy::compile::Policy;
 use crate::policy::snapshot::Binding;
@@ -22,6 +24,8 @@ pub struct Outcome<'s> {
     pub annotations: Vec<Annotation>,
     /// Whether a mutating policy changed the object.
     pub changed: bool,
+    /// How long the policy took, if somebody looked at a clock.
+    pub took: Duration,
     /// Why nothing that fails denies the request, if so.
     pub suspended: Option<&'s BreakGlassSpec>,
 }
@@ -77,6 +81,7 @@ impl Outcome<'_> {
             failures: Vec::new(),
             annotations: Vec::new(),
             changed: false,
+            took: Duration::ZERO,
             suspended: None,
         }
     }

@@ -19,6 +19,7 @@ use crate::policy::compile::Policy;
 use crate::policy::definitions::{Definitions, Origin};
 use crate::policy::facts::NamespaceObject;
 use crate::policy::matching::{Equivalents, Index, equivalents_of, is_excluded};
+use crate::policy::pace::Stopwatch;
 use crate::policy::params::Params;
 use crate::policy::request::Request;
 
@@ -56,24 +57,20 @@ pub enum Phase {
 }
 
 /// Which policies are asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Asked {
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'w> {
     /// Those of this phase.
     pub phase: Phase,
     /// Only those with this failure policy: each failure policy is a webhook of its own, so that a request that both
     /// match is not changed twice.
     pub failure: Option<FailurePolicy>,
+    /// How long there is. Without it, as long as it takes.
+    pub stopwatch: Option<&'w dyn Stopwatch>,
 }
 
-impl From<Phase> for Asked {
-    fn from(phase: Phase) -> Asked {
-        Asked { phase, failure: None }
-    }
-}
-
-impl Asked {
-    fn includes(self, bound: &Bound) -> bool {
-        self.failure.is_none_or(|failure| bound.policy.failure_policy == failure)
+impl From<Phase> for Asked<'_> {
+    fn from(phase: Phase) -> Self {
+        Asked { phase, failure: None, stopwatch: None }
     }
 }
 
@@ -120,17 +117,21 @@ impl Snapshot {
     /// no policy may see.
     pub fn matching<'s>(
         &'s self,
-        asked: Asked,
+        asked: Asked<'_>,
         request: &Request<'_>,
     ) -> impl Iterator<Item = &'s Bound> + use<'s> {
         let set = self.set(asked.phase);
+        let failure = asked.failure;
+        let includes = move |bound: &Bound| {
+            failure.is_none_or(|failure| bound.policy.failure_policy == failure)
+        };
         let equivalents = equivalents_of(request, &self.equivalents).map(|(resource, _)| resource);
         let resources = std::iter::once(request.resource).chain(equivalents);
         let candidates = (!is_excluded(request.resource)).then(|| set.index.candidates(resources));
         let found = candidates.into_iter().flatten();
         found
             .filter_map(|place| set.policies.get(place as usize))
-            .filter(move |bound| asked.includes(bound))
+            .filter(move |bound| includes(bound))
     }
 
     /// Every policy, with its bindings: first those that mutate, each kind in its order.

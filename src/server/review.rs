@@ -9,6 +9,8 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use std::time::Duration;
+
 use arc_swap::ArcSwapOption;
 use http::StatusCode;
 use jiff::Timestamp;
@@ -16,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use crate::admission::{
-    Arena, Asked, Decision, Facts, Need, Phase, Snapshot, Source, gather, review, wire,
+    Arena, Asked, Decision, Facts, Need, Phase, Snapshot, Source, Stopwatch, gather, review, wire,
 };
 use crate::ledger::{self, Entry, Ledger, Verdict};
 use crate::policy::Request;
@@ -26,6 +28,9 @@ use crate::policy::request::Operation;
 use crate::server::http::{Handler, HttpError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{self, Answer, LedgerTotals, PolicyResult, Webhook};
+
+/// When a policy is slow: a hundred of its kind would be felt by whoever waits at the command line.
+const SLOW: Duration = Duration::from_millis(20);
 
 /// Bytes that a thread keeps for its next request. An ordinary Pod takes a few KiB; what one large request took is
 /// given back.
@@ -88,7 +93,7 @@ impl<S: Source> Reviewer<S> {
     /// The decision, with what has to be fetched for it.
     async fn decide<'s>(
         &self,
-        asked: Asked,
+        asked: Asked<'_>,
         request: &Request<'_>,
         snapshot: &'s Snapshot,
         deadline: Instant,
@@ -119,7 +124,7 @@ impl<S: Source> Reviewer<S> {
 
 /// Reviews with what is known, in this thread's arena.
 fn review_here<'s>(
-    asked: Asked,
+    asked: Asked<'_>,
     request: &Request<'_>,
     snapshot: &'s Snapshot,
 ) -> Result<Decision<'s>, Need> {
@@ -166,14 +171,18 @@ impl<S: Source> Handler for Reviewer<S> {
             Webhook::Validate => Phase::Validate,
             Webhook::Mutate => Phase::Mutate,
         };
-        let decision = self
-            .decide(Asked { phase, failure }, &request, &in_force.snapshot, deadline)
-            .await
-            .map_err(failed)?;
+        let watch = Watch { begun, limit: deadline - begun };
+        let asked = Asked { phase, failure, stopwatch: Some(&watch) };
+        let decision =
+            self.decide(asked, &request, &in_force.snapshot, deadline).await.map_err(failed)?;
         let answer = wire::response(request.uid, &decision);
         let operation = operation(request.operation);
         self.metrics.request(webhook, operation, label(&decision), begun.elapsed());
         for outcome in &decision.outcomes {
+            if outcome.took >= SLOW {
+                let (policy, took_ms) = (&outcome.policy.name, outcome.took.as_millis() as u64);
+                tracing::warn!(policy, took_ms, uid = request.uid, "the policy is slow");
+            }
             for result in results(outcome) {
                 self.metrics.outcome(&outcome.policy.name, result);
             }
@@ -188,6 +197,23 @@ impl<S: Source> Handler for Reviewer<S> {
             self.metrics.ledger(LedgerTotals { written, lost, failed });
         }
         self.metrics.text()
+    }
+}
+
+/// The clock of one request.
+#[derive(Debug)]
+struct Watch {
+    begun: Instant,
+    limit: Duration,
+}
+
+impl Stopwatch for Watch {
+    fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    fn limit(&self) -> Duration {
+        self.limit
     }
 }
 
@@ -220,6 +246,7 @@ fn results(outcome: &Outcome<'_>) -> impl Iterator<Item = PolicyResult> {
         (PolicyResult::Audit, counted && says(ValidationAction::Audit)),
         (PolicyResult::Error, outcome.failures.iter().any(failed)),
         (PolicyResult::Patch, outcome.changed),
+        (PolicyResult::Slow, outcome.took >= SLOW),
     ]
     .into_iter()
     .filter_map(|(result, so)| so.then_some(result))

@@ -93,6 +93,8 @@ words! {
         Audit = "audit",
         Error = "error",
         Patch = "patch",
+        /// It took longer than a policy should, whatever it said.
+        Slow = "slow",
     }
 }
 

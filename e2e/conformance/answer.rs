@@ -66,11 +66,6 @@ impl Answer {
         self.decision = Some(if self.failures.iter().any(denied) { "deny" } else { "error" });
     }
 
-    /// Whether the denial says this.
-    pub fn says(&self, text: &str) -> bool {
-        self.message.contains(text)
-    }
-
     /// A line for `compare.py`.
     pub fn line(&self, id: &str) -> Json {
         let failures: Vec<&Json> =

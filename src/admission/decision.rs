@@ -120,6 +120,11 @@ impl<'s> Decision<'s> {
         Decision::halted(404, "NotFound", format!("namespaces \"{name}\" not found"))
     }
 
+    /// Something that is needed is not there yet.
+    pub(in crate::admission) fn unavailable(message: String) -> Decision<'s> {
+        Decision::halted(503, "ServiceUnavailable", message)
+    }
+
     /// Something that no policy decides about went wrong.
     pub(in crate::admission) fn internal_error(message: &str) -> Decision<'s> {
         Decision::halted(500, "InternalError", format!("Internal error occurred: {message}"))

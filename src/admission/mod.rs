@@ -52,6 +52,7 @@ pub fn review<'s, 'w>(
     decision.or_else(|halt| match halt {
         Halt::Need(need) => Err(need),
         Halt::NamespaceMissing(name) => Ok(Decision::namespace_missing(&name)),
+        Halt::Unavailable(message) => Ok(Decision::unavailable(message)),
         Halt::Broken(message) => Ok(Decision::internal_error(&message)),
     })
 }

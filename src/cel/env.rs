@@ -126,15 +126,17 @@ impl Env {
         }
         match name {
             "JSONPatch" => Some(JSON_PATCH.clone()),
-            _ if name == "Object" || name.starts_with("Object.") => {
-                Some(Type::Struct(Arc::new(StructType {
-                    name: name.to_owned(),
-                    fields: Fields::Any,
-                })))
-            }
+            _ if name == OBJECT || name.starts_with("Object.") => Some(object_named(name)),
             _ => None,
         }
     }
+}
+
+/// The name of the type that stands for the object that is changed; `Object.spec` is that of its `spec`.
+const OBJECT: &str = "Object";
+
+fn object_named(name: &str) -> Type {
+    Type::Struct(Arc::new(StructType { name: name.to_owned(), fields: Fields::Any }))
 }
 
 static JSON_PATCH: LazyLock<Type> = LazyLock::new(|| {
@@ -148,6 +150,11 @@ static JSON_PATCH: LazyLock<Type> = LazyLock::new(|| {
 });
 
 impl Type {
+    /// The type of `Object{..}`.
+    pub fn object() -> Type {
+        object_named(OBJECT)
+    }
+
     /// The type of `JSONPatch{..}`.
     pub fn json_patch() -> Type {
         JSON_PATCH.clone()

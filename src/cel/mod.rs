@@ -57,6 +57,7 @@ pub(crate) use crate::cel::diagnostic::{nearest, render};
 pub use crate::cel::env::Env;
 pub use crate::cel::evaluation::{EvalError, Evaluation, Run, VARIABLE_DEPTH_MAX};
 pub use crate::cel::formats::NamedFormat;
+pub(crate) use crate::cel::library::double_text;
 pub use crate::cel::library::{Function, LIBRARIES, Library, Overload};
 pub use crate::cel::net::Cidr;
 pub use crate::cel::program::Program;
@@ -66,6 +67,7 @@ pub use crate::cel::semver::Semver;
 pub use crate::cel::time::{Duration, Timestamp};
 pub use crate::cel::types::{Fields, StructType, Type};
 pub use crate::cel::url::Url;
+pub(crate) use crate::cel::value::Origin;
 pub use crate::cel::value::{Arena, List, Literal, Map, NotJson, Opaque, Struct, Value};
 pub use crate::cel::version::Version;
 

@@ -101,7 +101,7 @@ pub(in crate::policy) struct Condition {
 #[derive(Debug)]
 pub(in crate::policy) enum Body {
     Validating { validations: Vec<Validation>, annotations: Vec<Annotation> },
-    Mutating { mutations: Vec<Expression>, reinvocation: ReinvocationPolicy },
+    Mutating { mutations: Vec<Mutation>, reinvocation: ReinvocationPolicy },
 }
 
 #[derive(Debug)]
@@ -110,6 +110,12 @@ pub(in crate::policy) struct Validation {
     pub message: Option<String>,
     pub message_expression: Option<Expression>,
     pub reason: StatusReason,
+}
+
+#[derive(Debug)]
+pub(in crate::policy) struct Mutation {
+    pub patch_type: PatchType,
+    pub expression: Expression,
 }
 
 #[derive(Debug)]
@@ -149,6 +155,15 @@ impl Policy {
     /// What is wrong with it, in the order in which the API server tells it.
     pub fn diagnostics(&self) -> &[PolicyDiagnostic] {
         &self.diagnostics
+    }
+
+    /// Whether it merges objects, which takes their schemas.
+    pub fn merges(&self) -> bool {
+        let merges = |mutation: &Mutation| mutation.patch_type == PatchType::ApplyConfiguration;
+        match &self.body {
+            Body::Mutating { mutations, .. } => mutations.iter().any(merges),
+            Body::Validating { .. } => false,
+        }
     }
 
     /// Whether it is applied again when a later change touched the object. A validating policy changes nothing.
@@ -335,30 +350,24 @@ impl Compiler {
         compiled
     }
 
-    fn mutations(&mut self, mutations: &[api::Mutation]) -> Vec<Expression> {
+    fn mutations(&mut self, mutations: &[api::Mutation]) -> Vec<Mutation> {
         self.envs.full = self.envs.full.clone().mutation();
         let mut compiled = Vec::with_capacity(mutations.len());
         for (place, mutation) in mutations.iter().enumerate() {
-            let field = |name: &str| format!("spec.mutations[{place}].{name}.expression");
-            let types = [Type::list(Type::json_patch())];
-            let expression = match (mutation.patch_type, &mutation.json_patch) {
-                (PatchType::JsonPatch, Some(patch)) => {
-                    self.expression(&field("jsonPatch"), patch.expression.trim(), &types)
-                }
-                (PatchType::JsonPatch, None) => Expression::missing("jsonPatch"),
-                (PatchType::ApplyConfiguration, _) => {
-                    let apply = mutation.apply_configuration.as_ref();
-                    let source = apply.map_or("", |apply| apply.expression.as_str());
-                    let message = "ApplyConfiguration is not supported yet: use JSONPatch";
-                    if apply.is_some() {
-                        let field = field("applyConfiguration");
-                        let message = message.to_owned();
-                        self.diagnostics.push(PolicyDiagnostic { field, message, excerpt: None });
-                    }
-                    Expression { source: source.to_owned(), program: Err(message.to_owned()) }
-                }
+            let patch = mutation.json_patch.as_ref().map(|patch| &patch.expression);
+            let apply = mutation.apply_configuration.as_ref().map(|apply| &apply.expression);
+            let (field, source, ty) = match mutation.patch_type {
+                PatchType::JsonPatch => ("jsonPatch", patch, Type::list(Type::json_patch())),
+                PatchType::ApplyConfiguration => ("applyConfiguration", apply, Type::object()),
             };
-            compiled.push(expression);
+            let expression = source.map_or_else(
+                || Expression::missing(field),
+                |source| {
+                    let field = format!("spec.mutations[{place}].{field}.expression");
+                    self.expression(&field, source.trim(), &[ty])
+                },
+            );
+            compiled.push(Mutation { patch_type: mutation.patch_type, expression });
         }
         compiled
     }

@@ -7,6 +7,7 @@ use crate::policy::api::{
     BreakGlassSpec, MutatingPolicySpec, PolicyBindingSpec, PolicyDiagnostic, ValidatingPolicySpec,
 };
 use crate::policy::matching::Equivalents;
+use crate::schema::Catalog;
 
 /// Whose API a policy or binding was written in. A binding applies only to policies of its own origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -56,6 +57,24 @@ pub struct Definitions {
     pub equivalents: Equivalents,
     /// What suspends policies of ours now.
     pub suspensions: Vec<BreakGlassSpec>,
+    /// The schemas that the API server has, if it was asked. Without, those of built-in kinds are known, and those of the
+    /// CustomResourceDefinitions among the objects.
+    pub schemas: Option<Arc<Catalog>>,
+}
+
+impl Definitions {
+    /// The schemas that objects are merged by.
+    pub(in crate::policy) fn merge_schemas(&self) -> Arc<Catalog> {
+        let known = self.schemas.clone().unwrap_or_else(Catalog::built_in_shared);
+        let mut custom =
+            self.params.iter().filter(|object| Catalog::is_definition(object)).peekable();
+        if custom.peek().is_none() {
+            return known;
+        }
+        let mut schemas = Catalog::clone(&known);
+        custom.for_each(|definition| schemas.add_custom(definition));
+        Arc::new(schemas)
+    }
 }
 
 /// What is known of a kind that policies name as `paramKind`.

@@ -34,6 +34,8 @@ pub enum Halt {
     Need(Need),
     /// The namespace of the request does not exist. No `failurePolicy` decides about it.
     NamespaceMissing(String),
+    /// Nobody knows the schema of the object that is to be merged. No `failurePolicy` decides about it.
+    Unavailable(String),
     /// A mutated object is none. No `failurePolicy` decides about it.
     Broken(String),
 }

@@ -2,6 +2,7 @@
 //! and what each of them says to it. Nothing here knows the wire format of admission reviews, time, files or the network.
 
 pub mod api;
+mod apply;
 mod bound;
 pub mod budget;
 pub mod compile;
@@ -20,6 +21,7 @@ mod patch;
 pub mod request;
 pub mod scope;
 pub mod snapshot;
+mod type_names;
 pub mod types;
 pub mod validation;
 

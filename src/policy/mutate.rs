@@ -4,17 +4,19 @@
 
 use serde_json::Value as Json;
 
-use crate::cel::{Struct, Value};
+use crate::cel::Value;
 use crate::json::{Document, Node};
-use crate::policy::api::ReinvocationPolicy;
+use crate::policy::api::{PatchType, ReinvocationPolicy};
+use crate::policy::apply;
 use crate::policy::budget::POLICY_COST_MAX;
-use crate::policy::compile::{Body, Expression};
+use crate::policy::compile::{Body, Expression, Mutation};
 use crate::policy::facts::NamespaceObject;
 use crate::policy::invocation::{Halt, Invocation, Misfit, Question};
 use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::params::Param;
-use crate::policy::patch::{NotApplied, Operation as PatchOperation, apply};
+use crate::policy::patch::{NotApplied, Operation as PatchOperation, apply as apply_patch};
 use crate::policy::request::{Operation, Request};
+use crate::policy::type_names::check_type_names;
 
 /// What all mutating policies did.
 #[derive(Debug)]
@@ -154,33 +156,25 @@ impl State {
         Ok(*reinvocation == ReinvocationPolicy::IfNeeded)
     }
 
-    /// Makes one mutation. A failed `test` leaves the object as it is, and is no error.
+    /// Makes one mutation, and says whether it changed anything.
     fn mutate(
         &mut self,
         invocation: &Invocation<'_, '_>,
-        mutation: &Expression,
+        mutation: &Mutation,
     ) -> Result<Result<bool, String>, Halt> {
-        if let Err(reason) = &mutation.program {
-            return Ok(Err(reason.clone()));
-        }
         let request = invocation.question.request;
-        let patch = self.with_object(request, |object| operations(invocation, mutation, object))?;
-        let patch = match patch {
-            Ok(patch) => patch,
+        let value = match mutation.patch_type {
+            PatchType::JsonPatch => self.patched(invocation, &mutation.expression)?,
+            PatchType::ApplyConfiguration => self.with_object(request, |object| {
+                apply::applied(invocation, &mutation.expression, object)
+                    .map(|value| value.map(Some))
+            })?,
+        };
+        let value = match value {
+            Ok(Some(value)) => value,
+            Ok(None) => return Ok(Ok(false)),
             Err(message) => return Ok(Err(message)),
         };
-        if patch.is_empty() {
-            return Ok(Ok(false));
-        }
-        let mut value = match &self.object {
-            Some(changed) => changed.value.clone(),
-            None => request.object.to_value(),
-        };
-        match apply(&mut value, patch) {
-            Ok(()) => {}
-            Err(NotApplied::Test) => return Ok(Ok(false)),
-            Err(NotApplied::Error(error)) => return Ok(Err(format!("JSON Patch: {error}"))),
-        }
         check_object(&value)?;
         let document = Document::from_value(&value);
         let changed = self.with_object(request, |before| before != document.root());
@@ -188,6 +182,33 @@ impl State {
             self.object = Some(Changed { value, document });
         }
         Ok(Ok(changed))
+    }
+
+    /// The object with a JSON patch; none if the patch does nothing. A failed `test` is no error.
+    fn patched(
+        &self,
+        invocation: &Invocation<'_, '_>,
+        expression: &Expression,
+    ) -> Result<Result<Option<Json>, String>, Halt> {
+        let request = invocation.question.request;
+        let patch =
+            self.with_object(request, |object| operations(invocation, expression, object))?;
+        let patch = match patch {
+            Ok(patch) => patch,
+            Err(message) => return Ok(Err(message)),
+        };
+        if patch.is_empty() {
+            return Ok(Ok(None));
+        }
+        let mut value = match &self.object {
+            Some(changed) => changed.value.clone(),
+            None => request.object.to_value(),
+        };
+        Ok(match apply_patch(&mut value, patch) {
+            Ok(()) => Ok(Some(value)),
+            Err(NotApplied::Test) => Ok(None),
+            Err(NotApplied::Error(error)) => Err(format!("JSON Patch: {error}")),
+        })
     }
 
     fn with_object<T>(&self, request: &Request<'_>, see: impl FnOnce(Node<'_>) -> T) -> T {
@@ -198,26 +219,40 @@ impl State {
     }
 }
 
-/// The patch that a mutation's expression gives for this object.
-fn operations(
+/// What a mutation's expression gives for this object.
+pub(in crate::policy) fn evaluated<T>(
     invocation: &Invocation<'_, '_>,
-    mutation: &Expression,
+    expression: &Expression,
     object: Node<'_>,
-) -> Result<Result<Vec<PatchOperation>, String>, Halt> {
+    take: impl FnOnce(Value<'_>) -> Result<T, String>,
+) -> Result<Result<T, String>, Halt> {
+    if let Err(reason) = &expression.program {
+        return Ok(Err(reason.clone()));
+    }
     let versioned = invocation.versioned(object, true);
     let namespace = invocation.namespace.map_or(Node::null(), NamespaceObject::whole);
     let roots = invocation.roots(&versioned, object, namespace);
     let env = &invocation.policy.envs.full;
     let mut runner = invocation.runner(env, roots.full(), POLICY_COST_MAX);
-    let value = match runner.run(mutation) {
-        Ok(value) => value,
-        Err(stop) => return Ok(Err(stop.message()?)),
-    };
-    let Value::List(list) = value else {
-        let message = "type mismatch: JSONPatchType.expression should evaluate to array";
-        return Ok(Err(message.to_owned()));
-    };
-    Ok(list.iter().map(operation).collect())
+    match runner.run(expression) {
+        Ok(value) => Ok(take(value)),
+        Err(stop) => Ok(Err(stop.message()?)),
+    }
+}
+
+/// The patch that a mutation's expression gives for this object.
+fn operations(
+    invocation: &Invocation<'_, '_>,
+    expression: &Expression,
+    object: Node<'_>,
+) -> Result<Result<Vec<PatchOperation>, String>, Halt> {
+    evaluated(invocation, expression, object, |value| match value {
+        Value::List(list) => list.iter().map(operation).collect(),
+        _ => {
+            let message = "type mismatch: JSONPatchType.expression should evaluate to array";
+            Err(message.to_owned())
+        }
+    })
 }
 
 /// One `JSONPatch{..}`.
@@ -230,7 +265,7 @@ fn operation(value: Value<'_>) -> Result<PatchOperation, String> {
     let text =
         |field: &str| object.get(field).and_then(Value::as_str).unwrap_or_default().to_owned();
     let value = object.get("value").map(|value| {
-        check_types(value)?;
+        check_type_names(value)?;
         value.to_json().map(as_go_writes).map_err(|error| {
             format!(
                 "JSONPath valueExpression evaluated to a type that could not marshal to JSON: {error}"
@@ -265,31 +300,6 @@ fn as_go_writes(value: Json) -> Json {
             Json::Object(written.collect())
         }
         other => other,
-    }
-}
-
-/// The name of a type that an expression made says where it belongs: `Object.spec` is what `Object` has as `spec`.
-fn check_types(value: Value<'_>) -> Result<(), String> {
-    let Value::Struct(object) = value else { return Ok(()) };
-    object.fields.iter().try_for_each(|(field, value)| check_field(object, field, *value))
-}
-
-fn check_field(parent: Struct<'_>, field: &str, value: Value<'_>) -> Result<(), String> {
-    match value {
-        Value::Struct(child) => {
-            let expected = format!("{}.{field}", parent.name);
-            if child.name != expected {
-                return Err(format!(
-                    "type mismatch: unexpected type name \"{}\", expected \"{expected}\", which matches field name path from root Object type",
-                    child.name
-                ));
-            }
-            check_types(value)
-        }
-        Value::List(list) => list.iter().try_for_each(|value| check_field(parent, field, value)),
-        Value::Map(map) => map.iter().try_for_each(|(_, value)| check_field(parent, field, value)),
-        Value::Optional(Some(inner)) => check_field(parent, field, *inner),
-        _ => Ok(()),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::policy::matching::{Equivalents, Index, equivalents_of, is_excluded};
 use crate::policy::pace::Stopwatch;
 use crate::policy::params::Params;
 use crate::policy::request::Request;
+use crate::schema::Catalog;
 
 pub use crate::policy::bound::{Binding, Bound};
 
@@ -38,6 +39,8 @@ pub struct Snapshot {
     namespaces: HashMap<String, NamespaceObject>,
     pub(in crate::policy) equivalents: Equivalents,
     suspensions: Vec<BreakGlassSpec>,
+    /// By which objects are merged; none if no policy merges any.
+    pub(in crate::policy) schemas: Option<Arc<Catalog>>,
 }
 
 /// Policies in the order in which they are asked.
@@ -91,8 +94,11 @@ impl Snapshot {
         validating.sort_by_key(named);
         mutating.sort_by_key(|bound| (bound.policy.priority, named(bound)));
         let orphans = bindings.orphans(validating.iter().chain(&mutating));
+        let merges = mutating.iter().any(|bound: &Bound| bound.policy.merges());
+        let schemas = merges.then(|| definitions.merge_schemas());
         Snapshot {
             validating: Set::new(validating),
+            schemas,
             mutating: Set::new(mutating),
             orphans,
             params: Params::new(definitions.params, &definitions.param_kinds),

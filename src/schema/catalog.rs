@@ -2,17 +2,22 @@
 //! definitions. Nothing here knows what a policy is.
 //!
 //! # Guarantees
-//! - The embedded text is read when a catalog is asked for, and given back with it: a server that never asks pays nothing.
+//! - The embedded text is read when a catalog is asked for: a server that never asks pays nothing.
 //! - Types have no cycles; what a definition says of itself is an object without fields, as in the API server.
 
-use std::fmt::{self, Write};
+mod text;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
 use crate::cel::Type;
 use crate::json::{Document, Node};
+use crate::schema::merge::Schema;
 use crate::schema::openapi;
-use crate::schema::shape::{Definitions, Shape};
+use crate::schema::shape::{Definitions, Field, ListType, Object, Shape};
 
 /// The kinds of an API server: `make schemas` writes them.
 const BUILT_IN: &str = include_str!("kubernetes.txt");
@@ -48,6 +53,15 @@ impl Kind {
     }
 }
 
+/// What is not known of a kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unknown {
+    /// Nothing of its group and version is.
+    Version,
+    /// Other kinds of its group and version are.
+    Kind,
+}
+
 /// A kind that is served, and as what.
 #[derive(Clone, Debug, PartialEq)]
 struct Served {
@@ -70,11 +84,21 @@ impl Catalog {
         Catalog::read(BUILT_IN)
     }
 
+    /// The same, read once and kept.
+    pub fn built_in_shared() -> Arc<Catalog> {
+        static SHARED: LazyLock<Arc<Catalog>> = LazyLock::new(|| Arc::new(Catalog::built_in()));
+        Arc::clone(&SHARED)
+    }
+
+    /// Whether this is a CustomResourceDefinition.
+    pub fn is_definition(document: &Document) -> bool {
+        document.root().get("kind").and_then(Node::as_str) == Some("CustomResourceDefinition")
+    }
+
     /// Adds what a CustomResourceDefinition defines. What is none, or is broken, adds nothing.
     pub fn add_custom(&mut self, definition: &Document) {
-        let root = definition.root();
-        if root.get("kind").and_then(Node::as_str) == Some("CustomResourceDefinition") {
-            self.add_versions(&root.to_value());
+        if Catalog::is_definition(definition) {
+            self.add_versions(&definition.root().to_value());
         }
     }
 
@@ -126,88 +150,91 @@ impl Catalog {
         served.shape.to_type(&kind.kind, &self.definitions)
     }
 
+    /// How objects of a kind are merged.
+    ///
+    /// # Errors
+    /// If the kind is not known, or not even its group and version.
+    pub fn schema_of(&self, group: &str, version: &str, kind: &str) -> Result<Schema<'_>, Unknown> {
+        let mut unknown = Unknown::Version;
+        for served in &self.served {
+            if served.kind.group == group && served.kind.version == version {
+                unknown = Unknown::Kind;
+                if served.kind.kind == kind {
+                    return Ok(Schema::new(&served.shape, &self.definitions));
+                }
+            }
+        }
+        Err(unknown)
+    }
+
+    /// Adds what another catalog knows; it wins over what is known here.
+    pub fn extend(&mut self, other: &Catalog) {
+        self.served.retain(|known| other.served.iter().all(|served| served.kind != known.kind));
+        self.served.extend(other.served.iter().cloned());
+        let definitions = other.definitions.iter();
+        self.definitions.extend(definitions.map(|(name, shape)| (name.clone(), shape.clone())));
+    }
+
     /// The kinds of an API server, from the documents it has at `/openapi/v3`.
     pub fn from_openapi<'d>(documents: impl IntoIterator<Item = &'d Value>) -> Catalog {
+        Catalog::collect(documents, |_| true)
+    }
+
+    /// The kinds that are the API server's own, from the same documents.
+    pub fn built_in_from_openapi<'d>(documents: impl IntoIterator<Item = &'d Value>) -> Catalog {
+        let is_built_in = |name: &str| BUILT_IN_NAMES.iter().any(|known| name.starts_with(known));
+        Catalog::collect(documents, is_built_in)
+    }
+
+    /// Those kinds whose definition has a name that is wanted.
+    fn collect<'d>(
+        documents: impl IntoIterator<Item = &'d Value>,
+        is_wanted: impl Fn(&str) -> bool,
+    ) -> Catalog {
         let mut catalog = Catalog::default();
         let mut all = Definitions::new();
         for document in documents {
             let schemas = document.pointer("/components/schemas").and_then(Value::as_object);
             for (name, schema) in schemas.into_iter().flatten() {
-                if let Some(shape) = openapi::shape(schema) {
-                    all.insert(openapi::short(name).to_owned(), shape);
-                }
+                let name = openapi::short(name);
+                all.insert(name.to_owned(), openapi::definition(name, schema));
             }
             let paths = document.get("paths").and_then(Value::as_object);
             for (path, item) in paths.into_iter().flatten() {
-                catalog.served.extend(served(path, item, document));
+                catalog.served.extend(served(path, item, document, &is_wanted));
             }
         }
         catalog.served.sort_by(|one, other| one.kind.cmp(&other.kind));
         catalog.served.dedup_by(|one, other| one.kind == other.kind);
         // What nothing leads to is not kept, and what is simple is written where it is used.
-        let mut waiting: Vec<Shape> = catalog.served.iter().map(|s| s.shape.clone()).collect();
-        while let Some(shape) = waiting.pop() {
-            if let Shape::Reference(name) = &shape
-                && !catalog.definitions.contains_key(name)
-                && let Some(Shape::Object(fields)) = all.get(name)
+        let mut waiting = Vec::new();
+        catalog.served.iter().for_each(|served| references(&served.shape, &mut waiting));
+        while let Some(name) = waiting.pop() {
+            if !catalog.definitions.contains_key(&name)
+                && let Some(shape) = all.get(&name).and_then(|shape| inlined(shape, &all))
             {
-                let fields = fields
-                    .iter()
-                    .filter_map(|(field, shape)| Some((field.clone(), inlined(shape, &all)?)));
-                let mut fields: Vec<(String, Shape)> = fields.collect();
-                fields.sort_by(|one, other| one.0.cmp(&other.0));
-                waiting.extend(fields.iter().map(|(_, shape)| innermost(shape).clone()));
-                catalog.definitions.insert(name.clone(), Shape::Object(fields));
+                references(&shape, &mut waiting);
+                catalog.definitions.insert(name, shape);
             }
         }
+        catalog.keep_defaults_of_keys();
         catalog
     }
 
-    /// The catalog as a text of lines, for [`Catalog::read`].
-    pub fn write(&self, title: &str) -> String {
-        let mut text = format!("# {title}\n");
-        for Served { kind, names: [plural, _], shape } in &self.served {
-            let Kind { group, version, kind } = kind;
-            // Writing to a String does not fail.
-            let _ = writeln!(text, "kind {group}/{version} {kind} {plural} {}", written(shape));
+    /// Forgets every default but those of members that tell the elements of a list apart: nothing else is merged by them.
+    fn keep_defaults_of_keys(&mut self) {
+        let mut keys = BTreeSet::new();
+        for shape in self.definitions.values() {
+            keys_of(shape, &mut keys);
         }
-        for (name, shape) in &self.definitions {
-            let _ = write!(text, "type {name}");
-            if let Shape::Object(fields) = shape {
-                for (field, shape) in fields {
-                    let _ = write!(text, " {field}:{}", written(shape));
+        for (name, shape) in &mut self.definitions {
+            let Shape::Object(object) = shape else { continue };
+            for field in &mut object.fields {
+                if !keys.contains(&(name.clone(), field.name.clone())) {
+                    field.default = None;
                 }
             }
-            text.push('\n');
         }
-        text
-    }
-
-    /// Reads what [`Catalog::write`] wrote; what is not of that form is passed over.
-    pub fn read(text: &str) -> Catalog {
-        let mut catalog = Catalog::default();
-        for line in text.lines() {
-            let mut words = line.split(' ');
-            match (words.next(), words.next(), words.next(), words.next(), words.next()) {
-                (Some("kind"), Some(version), Some(kind), Some(plural), Some(shape)) => {
-                    let (Some(kind), Some(shape)) = (Kind::of(version, kind), read(shape)) else {
-                        continue;
-                    };
-                    let names = [plural.to_owned(), kind.kind.to_lowercase()];
-                    catalog.served.push(Served { kind, names, shape });
-                }
-                (Some("type"), Some(name), ..) => {
-                    let fields = line.split(' ').skip(2).filter_map(|field| {
-                        let (name, shape) = field.split_once(':')?;
-                        Some((name.to_owned(), read(shape)?))
-                    });
-                    let shape = Shape::Object(fields.collect());
-                    catalog.definitions.insert(name.to_owned(), shape);
-                }
-                _ => {}
-            }
-        }
-        catalog
     }
 }
 
@@ -215,8 +242,14 @@ impl Catalog {
 const BUILT_IN_NAMES: [&str; 3] =
     ["io.k8s.api.", "io.k8s.apiextensions-apiserver.", "io.k8s.kube-aggregator."];
 
-/// The kind that objects are made of at this path, unless it is of something below a resource.
-fn served(path: &str, item: &Value, document: &Value) -> Option<Served> {
+/// The kind that objects are made of at this path, unless it is of something below a resource: that has no schema among
+/// those of its own group and version.
+fn served(
+    path: &str,
+    item: &Value,
+    document: &Value,
+    is_wanted: impl Fn(&str) -> bool,
+) -> Option<Served> {
     let below = path.strip_prefix("/api/v1/").or_else(|| {
         let (_, rest) = path.strip_prefix("/apis/")?.split_once('/')?;
         rest.split_once('/').map(|(_, rest)| rest)
@@ -234,73 +267,59 @@ fn served(path: &str, item: &Value, document: &Value) -> Option<Served> {
         let kinds = schema.get("x-kubernetes-group-version-kind").and_then(Value::as_array);
         kinds.is_some_and(|kinds| kinds.contains(of))
     };
-    let is_built_in = |name: &str| BUILT_IN_NAMES.iter().any(|prefix| name.starts_with(prefix));
-    let (name, _) = schemas.iter().find(|(name, schema)| is_built_in(name) && is_it(schema))?;
+    let (name, _) = schemas.iter().find(|(name, schema)| is_wanted(name) && is_it(schema))?;
     let names = [plural.to_owned(), kind.kind.to_lowercase()];
-    Some(Served { kind, names, shape: Shape::Reference(openapi::short(name).to_owned()) })
+    let shape = Shape::Reference(openapi::short(name).to_owned(), None);
+    Some(Served { kind, names, shape })
 }
 
-/// The shape with references to what is simple replaced by it; `None` if it refers to what can't be seen.
+/// The shape with references to what is no object replaced by it; `None` if it refers to nothing.
 fn inlined(shape: &Shape, all: &Definitions) -> Option<Shape> {
     Some(match shape {
-        Shape::List(of) => Shape::List(Box::new(inlined(of, all)?)),
-        Shape::Map(of) => Shape::Map(Box::new(inlined(of, all)?)),
-        Shape::Reference(name) => match all.get(name)? {
+        Shape::List(of, list_type) => Shape::List(Box::new(inlined(of, all)?), list_type.clone()),
+        Shape::Map(of, map_type) => Shape::Map(Box::new(inlined(of, all)?), *map_type),
+        Shape::Reference(name, _) => match all.get(name)? {
             Shape::Object(_) => shape.clone(),
             other => inlined(other, all)?,
         },
-        Shape::Simple(_) | Shape::Object(_) => shape.clone(),
+        Shape::Object(object) => {
+            let field =
+                |field: &Field| Some(Field { shape: inlined(&field.shape, all)?, ..field.clone() });
+            let fields = object.fields().iter().filter_map(field).collect();
+            let Object { map_type, is_open, .. } = *object;
+            Shape::Object(Object { map_type, is_open, ..Object::new(fields) })
+        }
+        other => other.clone(),
     })
 }
 
-fn innermost(shape: &Shape) -> &Shape {
+/// The names of the definitions that a shape refers to.
+fn references(shape: &Shape, names: &mut Vec<String>) {
     match shape {
-        Shape::List(of) | Shape::Map(of) => innermost(of),
-        other => other,
-    }
-}
-
-/// The simple types, and how they are written.
-const SIMPLE: [(&str, Type); 8] = [
-    ("string", Type::String),
-    ("int", Type::Int),
-    ("bool", Type::Bool),
-    ("double", Type::Double),
-    ("bytes", Type::Bytes),
-    ("time", Type::Timestamp),
-    ("duration", Type::Duration),
-    ("dyn", Type::Dyn),
-];
-
-/// A shape as a word: `[..` is a list, `{..` a map, `=..` a reference, `object` an object without fields.
-fn written(shape: &Shape) -> String {
-    match shape {
-        Shape::List(of) => format!("[{}", written(of)),
-        Shape::Map(of) => format!("{{{}", written(of)),
-        Shape::Reference(name) => format!("={name}"),
-        Shape::Object(_) => "object".to_owned(),
-        Shape::Simple(ty) => {
-            let word = SIMPLE.iter().find(|(_, simple)| simple == ty);
-            word.map_or("dyn", |(word, _)| word).to_owned()
+        Shape::List(of, _) | Shape::Map(of, _) => references(of, names),
+        Shape::Object(object) => {
+            object.fields().iter().for_each(|field| references(&field.shape, names));
         }
+        Shape::Reference(name, _) => names.push(name.clone()),
+        _ => {}
     }
 }
 
-fn read(word: &str) -> Option<Shape> {
-    if let Some(name) = word.strip_prefix('=') {
-        return Some(Shape::Reference(name.to_owned()));
+/// The members, each with the definition it is of, that tell elements of lists apart.
+fn keys_of(shape: &Shape, keys: &mut BTreeSet<(String, String)>) {
+    match shape {
+        Shape::List(of, ListType::Map(names)) => {
+            if let Shape::Reference(definition, _) = &**of {
+                keys.extend(names.iter().map(|name| (definition.clone(), name.clone())));
+            }
+            keys_of(of, keys);
+        }
+        Shape::List(of, _) | Shape::Map(of, _) => keys_of(of, keys),
+        Shape::Object(object) => {
+            object.fields().iter().for_each(|field| keys_of(&field.shape, keys));
+        }
+        _ => {}
     }
-    if let Some(of) = word.strip_prefix('[') {
-        return read(of).map(|of| Shape::List(Box::new(of)));
-    }
-    if let Some(of) = word.strip_prefix('{') {
-        return read(of).map(|of| Shape::Map(Box::new(of)));
-    }
-    if word == "object" {
-        return Some(Shape::Object(Vec::new()));
-    }
-    let (_, ty) = SIMPLE.iter().find(|(simple, _)| *simple == word)?;
-    Some(Shape::Simple(ty.clone()))
 }
 
 #[cfg(test)]

@@ -1,9 +1,11 @@
 //! Kubernetes' own types as types of the expression language: the two that every policy sees, `request` and
-//! `namespaceObject`, and in `catalog` those of the objects themselves. Nothing here knows what a policy is.
+//! `namespaceObject`, and in `catalog` those of the objects themselves; and in `merge` how objects of those types are
+//! merged. Nothing here knows what a policy is.
 //!
 //! Source: `BuildRequestType` and `BuildNamespaceType` of `k8s.io/apiserver/pkg/admission/plugin/cel`.
 
 mod catalog;
+mod merge;
 mod openapi;
 mod shape;
 
@@ -11,7 +13,8 @@ use std::sync::LazyLock;
 
 use crate::cel::{StructType, Type};
 
-pub use crate::schema::catalog::{Catalog, Kind};
+pub use crate::schema::catalog::{Catalog, Kind, Unknown};
+pub use crate::schema::merge::{MergeError, Schema};
 
 static REQUEST: LazyLock<Type> = LazyLock::new(build_request);
 static NAMESPACE: LazyLock<Type> = LazyLock::new(build_namespace);

@@ -28,6 +28,7 @@ use std::sync::LazyLock;
 use crate::cel::cost::Charge;
 use crate::cel::fault::Outcome;
 use crate::cel::library::signature::Signature;
+pub(crate) use crate::cel::library::standard::double_text;
 use crate::cel::types::Type;
 use crate::cel::value::{Context, Value};
 use crate::cel::version::Version;

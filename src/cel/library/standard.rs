@@ -408,7 +408,7 @@ fn to_string<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
 }
 
 /// A double in Go's `%g`: the fewest digits, and an exponent below 1e-4 and from 1e6 on.
-pub(super) fn double_text(value: f64) -> String {
+pub(crate) fn double_text(value: f64) -> String {
     if value.is_nan() {
         return "NaN".to_owned();
     }

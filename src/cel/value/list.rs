@@ -4,7 +4,7 @@
 use std::fmt;
 use std::ptr::from_ref;
 
-use crate::cel::value::{Arena, Constant, Exhausted, Value};
+use crate::cel::value::{Arena, Constant, Exhausted, Origin, Value};
 use crate::json;
 
 /// A list.
@@ -51,6 +51,15 @@ impl<'a> List<'a> {
                 let len = left_len.saturating_add(right_len);
                 List(Repr::Joined(arena.keep(Joined { left: self, right, len })))
             }
+        }
+    }
+
+    /// Where its elements are from.
+    pub(crate) fn origin(self) -> Origin {
+        match self.0 {
+            Repr::Json(_) => Origin::Document,
+            Repr::Values(_) | Repr::Constants(_) => Origin::Made,
+            Repr::Joined(_) => Origin::Joined,
         }
     }
 

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ptr::from_ref;
 
 use crate::cel::value::key::{order_of_keys, other_numbers, same_key};
-use crate::cel::value::{Arena, Constant, Exhausted, Value};
+use crate::cel::value::{Arena, Constant, Exhausted, Origin, Value};
 use crate::json;
 
 /// From how many entries on a map that an expression made is searched by halving: below it, looking
@@ -69,6 +69,14 @@ impl<'a> Map<'a> {
         let kept =
             arena.collect(last.iter().filter_map(|at| entries.get(*at as usize).copied()))?;
         Map::entries(kept, arena)
+    }
+
+    /// Where its entries are from.
+    pub(crate) fn origin(self) -> Origin {
+        match self.0 {
+            Repr::Json(_) => Origin::Document,
+            Repr::Entries(_) | Repr::Constants(_) => Origin::Made,
+        }
     }
 
     /// How many entries it has.

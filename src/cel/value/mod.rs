@@ -63,6 +63,17 @@ pub enum Value<'a> {
     Opaque(Opaque<'a>),
 }
 
+/// Where a list or map is from. The language makes no difference, and the API server does where it takes one out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// A JSON document.
+    Document,
+    /// The expression.
+    Made,
+    /// Two lists, whatever they are from.
+    Joined,
+}
+
 /// An object that an expression made, with the fields it was given, in their order.
 #[derive(Clone, Copy, Debug)]
 pub struct Struct<'a> {

@@ -116,16 +116,19 @@ fn documents_of_an_api_server_become_a_catalog() {
         "components": {"schemas": {
             "io.k8s.api.Scale": {
                 "type": "object", "x-kubernetes-group-version-kind": [of],
-                "properties": {"at": refer("Time"), "size": refer("Quantity"), "more": {"type": "array", "items": refer("Part")}},
+                "properties": {"at": refer("Time"), "size": refer("Quantity"), "ones": {"type": "array", "items": {"type": "string"}, "x-kubernetes-list-type": "set"},
+                    "more": {"type": "array", "items": refer("Part"), "x-kubernetes-list-type": "map",
+                        "x-kubernetes-list-map-keys": ["a"]}},
             },
-            "io.k8s.api.Part": {"type": "object", "properties": {"a": {"type": "integer"}}},
+            "io.k8s.api.Part": {"type": "object", "x-kubernetes-map-type": "atomic", "properties": {
+                "a": {"type": "integer", "default": 0}, "b": {"type": "string", "default": ""}}},
             "io.k8s.api.Unused": {"type": "object"},
             "io.k8s.api.Time": {"type": "string", "format": "date-time"},
             "io.k8s.api.Quantity": {"oneOf": [{"type": "string"}]},
         }},
     });
     assert_eq!(
-        Catalog::from_openapi([&document]).write("t"),
-        "# t\nkind apps/v1 Scale scales =api.Scale\ntype api.Part a:int\ntype api.Scale at:time more:[=api.Part\n"
+        Catalog::built_in_from_openapi([&document]).write("t"),
+        "# t\nkind apps/v1 Scale scales =api.Scale\ntype api.Part ! a:int|0 b:string\ntype api.Scale at:time more:[(map,a)=api.Part ones:[(set)string size:anything\n"
     );
 }

@@ -202,3 +202,71 @@ fn accepts_outside_of_the_namespaces_a_policy_selects() {
     inside.apply_until(NO_LATEST, &bad, NO_LATEST_SAYS);
     outside.kubectl.apply(&bad).assert_accepted();
 }
+
+/// A kind of our own, whose `ports` are told apart by their number.
+const PROBES: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: probes.SPACE.example}
+spec:
+  group: SPACE.example
+  scope: Namespaced
+  names: {kind: Probe, plural: probes, singular: probe, listKind: ProbeList}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema:
+      openAPIV3Schema:
+        type: object
+        properties:
+          spec:
+            type: object
+            properties:
+              ports:
+                type: array
+                x-kubernetes-list-type: map
+                x-kubernetes-list-map-keys: [port]
+                items: {type: object, required: [port], properties: {port: {type: integer}, name: {type: string}}}
+";
+
+#[test]
+fn merges_a_custom_resource_by_the_schema_of_its_kind() {
+    let _peace = PEACE.read();
+    let space = Space::open("merge");
+    space.apply(PROBES);
+    space.apply(
+        "
+apiVersion: portcullis.dev/v1alpha1
+kind: MutatingPolicy
+metadata: {name: SPACE}
+spec:
+  selfBinding: true
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [SPACE.example], apiVersions: [v1], operations: [CREATE], resources: [probes]}
+  mutations:
+  - patchType: ApplyConfiguration
+    applyConfiguration:
+      expression: >-
+        Object{spec: Object.spec{ports: [
+          Object.spec.ports{port: 80, name: 'web'}, Object.spec.ports{port: 90, name: 'more'}]}}
+",
+    );
+    let probe = space.fill(
+        "{apiVersion: SPACE.example/v1, kind: Probe, metadata: {name: a}, spec: {ports: [{port: 70, name: own}, {port: 80}]}}",
+    );
+    let create = ["create", "--dry-run=server", "-o", "json", "-f", "-"];
+    let object = eventually("the ports are merged", PATIENCE, || {
+        let object = space.kubectl.run_with(&create, &probe).ok()?;
+        let object: serde_json::Value = serde_json::from_str(&object).unwrap();
+        match object["spec"]["ports"].as_array().map(Vec::len) {
+            Some(2) => Err("not yet".to_owned()),
+            _ => Ok(object),
+        }
+    });
+    let expected = serde_json::json!([
+        {"port": 70, "name": "own"}, {"port": 80, "name": "web"}, {"port": 90, "name": "more"},
+    ]);
+    assert_eq!(object["spec"]["ports"], expected);
+}

@@ -80,6 +80,10 @@ pub const PARAMS_MAX: usize = 100_000;
 /// How often we ask which resources serve the same objects. CRDs get new versions now and then.
 pub const DISCOVERY_INTERVAL: Duration = Duration::from_mins(1);
 
+/// How often we ask whether the schemas changed by which objects are merged, if a policy merges any: as often as the API
+/// server asks itself. The answer is an index of a few kilobytes.
+pub const SCHEMAS_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How often the certificate is looked at: by its age, and because another replica may have renewed it.
 pub const CERTIFICATE_INTERVAL: Duration = Duration::from_mins(1);
 

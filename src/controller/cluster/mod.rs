@@ -14,6 +14,7 @@
 
 mod equivalents;
 pub mod object;
+mod schemas;
 pub mod state;
 mod watches;
 
@@ -28,6 +29,7 @@ use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::controller::cluster::schemas::{Versions, watch_schemas};
 use crate::controller::cluster::state::{KindKey, Observed, State, Watched};
 pub(in crate::controller) use crate::controller::cluster::watches::Task;
 use crate::controller::cluster::watches::{watch_base, watch_equivalents, watch_params};
@@ -93,6 +95,7 @@ pub async fn follow(
         receiver,
         state: State::default(),
         params: BTreeMap::new(),
+        schemas: None,
         dirty: None,
         told_at: None,
     };
@@ -113,6 +116,8 @@ struct Follower {
     state: State,
     /// The watches of params, each with when it was begun.
     params: BTreeMap<KindKey, (Task, Instant)>,
+    /// The watch of the schemas by which objects are merged, what it asks for, and when it was begun.
+    schemas: Option<(Versions, Task, Instant)>,
     /// Since when something waits to be compiled.
     dirty: Option<Instant>,
     /// Since when a status waits to be told.
@@ -147,7 +152,20 @@ impl Follower {
         }
         if effect.compile && self.state.is_listed() {
             self.watch_param_kinds(now);
+            self.watch_schemas(now);
         }
+    }
+
+    /// Asks for the schemas of the objects that policies merge.
+    fn watch_schemas(&mut self, now: Instant) {
+        let wanted = self.state.merged_versions();
+        if self.schemas.as_ref().is_some_and(|(asked, ..)| *asked == wanted) {
+            return;
+        }
+        self.schemas = (!wanted.is_empty()).then(|| {
+            let task = watch_schemas(self.client.clone(), wanted.clone(), self.sender.clone());
+            (wanted, task, now)
+        });
     }
 
     /// Begins a watch for each param kind that a policy names, and ends those that no policy names any more.
@@ -184,7 +202,9 @@ impl Follower {
         let is_first = self.observed.borrow().is_none();
         let patience = if is_first { PARAMS_PATIENCE_FIRST } else { PARAMS_PATIENCE };
         let waits = self.params.iter().filter(|(kind, _)| !self.state.knows_params(kind));
-        let until = waits.map(|(_, (_, begun))| *begun + patience).max();
+        let schemas = self.schemas.iter().filter(|(wanted, ..)| !self.state.knows_schemas(wanted));
+        let begun = waits.map(|(_, (_, begun))| *begun).chain(schemas.map(|(.., begun)| *begun));
+        let until = begun.map(|begun| begun + patience).max();
         Some((dirty + DEBOUNCE_INTERVAL).max(until.unwrap_or(dirty)))
     }
 

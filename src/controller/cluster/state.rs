@@ -6,12 +6,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::controller::cluster::object::{BreakGlassObject, Content, Object, ObjectKey};
+use crate::controller::cluster::schemas::Versions;
 use crate::policy::Definitions;
 use crate::policy::api::{BreakGlassSpec, ParamKind, PolicyStatus};
 use crate::policy::definitions::{ParamKindFact, ParamScope};
 use crate::policy::manifest::Manifest;
 use crate::policy::matching::Equivalents;
 use crate::policy::snapshot::Snapshot;
+use crate::schema::Catalog;
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -73,6 +75,8 @@ pub enum Change {
     Missing(KindKey),
     /// Which resources serve the same objects.
     Equivalents(Equivalents),
+    /// The schemas of these groups and versions, by which objects are merged.
+    Schemas(Versions, Arc<Catalog>),
 }
 
 /// What was seen, and what became of it: all that status needs.
@@ -118,6 +122,7 @@ pub struct State {
     objects: BTreeMap<Watched, Store>,
     kinds: BTreeMap<KindKey, ParamScope>,
     equivalents: Option<Equivalents>,
+    pub(in crate::controller::cluster) schemas: Option<(Versions, Arc<Catalog>)>,
     /// What was compiled last.
     pub snapshot: Option<Arc<Snapshot>>,
 }
@@ -159,6 +164,10 @@ impl State {
             }
             Change::Equivalents(equivalents) => {
                 self.equivalents = Some(equivalents);
+                compile
+            }
+            Change::Schemas(versions, schemas) => {
+                self.schemas = Some((versions, schemas));
                 compile
             }
         }
@@ -232,6 +241,7 @@ impl State {
         };
         definitions.param_kinds = self.param_kinds().into_iter().map(fact).collect();
         definitions.equivalents = self.equivalents.clone().unwrap_or_default();
+        definitions.schemas = self.schemas.as_ref().map(|(_, schemas)| Arc::clone(schemas));
         let active = self.break_glasses().filter(|glass| now < glass.ends());
         // It ends when it ends, whatever it says.
         let suspension = |glass: &Arc<BreakGlassObject>| BreakGlassSpec {
@@ -278,7 +288,7 @@ impl State {
         )
     }
 
-    fn manifests(&self) -> impl Iterator<Item = &Manifest> {
+    pub(in crate::controller::cluster) fn manifests(&self) -> impl Iterator<Item = &Manifest> {
         let objects = self.objects.values().flat_map(|store| store.objects.values());
         objects.filter_map(|object| match &object.content {
             Some(Content::Manifest(manifest)) => Some(&**manifest),

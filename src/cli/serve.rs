@@ -25,7 +25,7 @@ use crate::controller::now;
 use crate::controller::publish::Publisher;
 use crate::ledger::Ledger;
 use crate::server::review::Reviewer;
-use crate::server::{Certificate, Limits, Server, certificates, runtime, serve};
+use crate::server::{Certificate, Clients, Limits, Server, certificates, runtime, serve};
 use crate::telemetry::Metrics;
 use crate::telemetry::log::{self, Format};
 
@@ -54,6 +54,12 @@ pub struct ServeArgs {
     /// Writes the certificate of the authority that signed the server's, for clients
     #[arg(long, value_name = "FILE", requires = "policies")]
     authority_out: Option<PathBuf>,
+    /// Answers reviews only of clients with a certificate of these authorities; probes and metrics are for everybody
+    #[arg(long, value_name = "FILE")]
+    client_ca: Option<PathBuf>,
+    /// Answers reviews only of clients whose certificate has this common name; may be repeated
+    #[arg(long, value_name = "NAME", requires = "client_ca")]
+    client_name: Vec<String>,
     /// Records every decision in this folder
     #[arg(long, value_name = "FOLDER")]
     ledger: Option<PathBuf>,
@@ -121,7 +127,8 @@ async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
             async move { samples::show(address, &authority, &folder, out.as_deref()).await },
         )
     });
-    let place = Place { listener, certificates, reviewer, metrics, linger: Duration::ZERO };
+    let (clients, linger) = (clients(args)?, Duration::ZERO);
+    let place = Place { listener, certificates, clients, reviewer, metrics, linger };
     let ended = place.serve().await;
     drop(certificate_sender);
     for task in [Some(followed), Some(answered), shown].into_iter().flatten() {
@@ -134,6 +141,7 @@ async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
 struct Place<S> {
     listener: TcpListener,
     certificates: watch::Receiver<Option<Certificate>>,
+    clients: Option<Clients>,
     reviewer: Arc<Reviewer<S>>,
     metrics: Arc<Metrics>,
     linger: Duration,
@@ -141,11 +149,11 @@ struct Place<S> {
 
 impl<S: Source> Place<S> {
     async fn serve(self) -> Result<Exit, Failure> {
-        let Place { listener, certificates, reviewer: handler, metrics, linger } = self;
+        let Place { listener, certificates, clients, reviewer: handler, metrics, linger } = self;
         let address = listener.local_addr()?;
         tracing::info!("listening on https://{address}");
         let limits = Limits::default();
-        let server = Server { listener, certificates, handler, metrics, limits, linger };
+        let server = Server { listener, certificates, clients, handler, metrics, limits, linger };
         let stopped = serve(server, told_to_stop()?).await.map_err(Failure::new)?;
         tracing::info!(cut_off = stopped.cut_off, "stopped");
         Ok(Exit::Ok)
@@ -168,6 +176,13 @@ fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
         }
         tracing::info!("stopping");
     })
+}
+
+fn clients(args: &ServeArgs) -> Result<Option<Clients>, Failure> {
+    let Some(path) = &args.client_ca else { return Ok(None) };
+    let text = fs::read_to_string(path).map_err(|error| Failure::file(path, &error))?;
+    let clients = Clients::new(&text, args.client_name.clone());
+    clients.map(Some).map_err(|error| Failure::file(path, &error))
 }
 
 fn ledger(args: &ServeArgs) -> Result<Option<Ledger>, Failure> {

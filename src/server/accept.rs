@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use crate::server::certificates::{Certificate, Resolver, tls_config};
+use crate::server::clients::Clients;
 use crate::server::http::{Handler, Shared, respond};
 use crate::server::limits::{Limits, READ_BUFFER_BYTES_MAX, WAITING_MAX};
 use crate::telemetry::Metrics;
@@ -32,6 +33,8 @@ pub struct Server<H> {
     pub listener: TcpListener,
     /// The certificate, and each that follows. Until there is one, handshakes fail.
     pub certificates: watch::Receiver<Option<Certificate>>,
+    /// Who may ask for decisions; none means anybody.
+    pub clients: Option<Clients>,
     /// What answers.
     pub handler: Arc<H>,
     /// Where connections and refusals are counted.
@@ -63,14 +66,15 @@ pub async fn serve<H: Handler>(
     server: Server<H>,
     stop: impl Future<Output = ()>,
 ) -> Result<Stopped, ServeError> {
-    let Server { listener, mut certificates, handler, metrics, limits, linger } = server;
+    let Server { listener, mut certificates, clients, handler, metrics, limits, linger } = server;
     let resolver = Arc::new(Resolver::default());
     resolver.swap(certificates.borrow_and_update().as_ref());
-    let acceptor = TlsAcceptor::from(Arc::new(tls_config(resolver.clone())?));
+    let acceptor = TlsAcceptor::from(Arc::new(tls_config(resolver.clone(), clients.as_ref())?));
     let (close, closing) = watch::channel(false);
     let place = Arc::new(Place {
         shared: Arc::new(Shared::new(handler, metrics, limits)),
         acceptor,
+        clients,
         resolver: resolver.clone(),
         permits: Arc::new(Semaphore::new(limits.connections)),
         room: Notify::new(),
@@ -117,6 +121,7 @@ pub async fn serve<H: Handler>(
 struct Place<H> {
     shared: Arc<Shared<H>>,
     acceptor: TlsAcceptor,
+    clients: Option<Clients>,
     resolver: Arc<Resolver>,
     /// One for each connection that may be open.
     permits: Arc<Semaphore>,
@@ -165,9 +170,11 @@ async fn connection<H: Handler>(place: Arc<Place<H>>, stream: TcpStream) {
     let Some(stream) = handshake(&place, stream).await else { return };
     let limits = &place.shared.limits;
     let asked = AtomicBool::new(false);
+    let shown = stream.get_ref().1.peer_certificates();
+    let is_known = place.clients.as_ref().is_none_or(|clients| clients.includes(shown));
     let service = service_fn(|request| {
         asked.store(true, Ordering::Relaxed);
-        respond(place.shared.clone(), request)
+        respond(place.shared.clone(), is_known, request)
     });
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new())

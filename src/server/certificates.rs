@@ -16,6 +16,8 @@ use rustls::sign::CertifiedKey;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use crate::server::clients::Clients;
+
 /// How long a certificate that we make is good: longer than anybody serves from files without a restart, and within
 /// what TLS clients accept (398 days).
 const VALIDITY: SignedDuration = SignedDuration::from_hours(24 * 397);
@@ -137,16 +139,20 @@ impl ResolvesServerCert for Resolver {
 /// it wants its connections spread over replicas.
 pub(in crate::server) fn tls_config(
     resolver: Arc<Resolver>,
+    clients: Option<&Clients>,
 ) -> Result<rustls::ServerConfig, rustls::Error> {
-    let mut config = rustls::ServerConfig::builder_with_provider(Arc::new(provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_cert_resolver(resolver);
+    let config = rustls::ServerConfig::builder_with_provider(Arc::new(provider()))
+        .with_safe_default_protocol_versions()?;
+    let config = match clients {
+        Some(clients) => config.with_client_cert_verifier(clients.verifier()?),
+        None => config.with_no_client_auth(),
+    };
+    let mut config = config.with_cert_resolver(resolver);
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)
 }
 
-fn provider() -> CryptoProvider {
+pub(in crate::server) fn provider() -> CryptoProvider {
     default_provider()
 }
 

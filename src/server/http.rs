@@ -87,17 +87,20 @@ impl<H> Shared<H> {
 
 type Answer = Response<Full<Bytes>>;
 
+/// `is_known`: whether the client may ask for decisions.
 pub(in crate::server) async fn respond<H: Handler>(
     shared: Arc<Shared<H>>,
+    is_known: bool,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
+    let ask = |hook, failure, request| webhook(&shared, is_known, hook, failure, request);
     let answer = match request.uri().path() {
-        "/validate" => webhook(&shared, Webhook::Validate, None, request).await,
-        "/validate/fail" => webhook(&shared, Webhook::Validate, FAIL, request).await,
-        "/validate/ignore" => webhook(&shared, Webhook::Validate, IGNORE, request).await,
-        "/mutate" => webhook(&shared, Webhook::Mutate, None, request).await,
-        "/mutate/fail" => webhook(&shared, Webhook::Mutate, FAIL, request).await,
-        "/mutate/ignore" => webhook(&shared, Webhook::Mutate, IGNORE, request).await,
+        "/validate" => ask(Webhook::Validate, None, request).await,
+        "/validate/fail" => ask(Webhook::Validate, FAIL, request).await,
+        "/validate/ignore" => ask(Webhook::Validate, IGNORE, request).await,
+        "/mutate" => ask(Webhook::Mutate, None, request).await,
+        "/mutate/fail" => ask(Webhook::Mutate, FAIL, request).await,
+        "/mutate/ignore" => ask(Webhook::Mutate, IGNORE, request).await,
         "/healthz" => read(&request, || Ok(text("ok\n"))),
         "/readyz" => read(&request, || match unready(&shared) {
             Some(why) => Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, why)),
@@ -140,6 +143,7 @@ fn read(
 
 async fn webhook<H: Handler>(
     shared: &Shared<H>,
+    is_known: bool,
     webhook: Webhook,
     failure: Option<FailurePolicy>,
     request: Request<Incoming>,
@@ -147,6 +151,10 @@ async fn webhook<H: Handler>(
     let deadline = Instant::now() + time_allowed(request.uri().query(), shared.limits.request);
     let (parts, mut body) = request.into_parts();
     let checked = check_head(&parts.method, &parts.headers).and_then(|()| {
+        if !is_known {
+            let message = "only the API server is answered, and it has to show its certificate";
+            return Err(HttpError::new(StatusCode::UNAUTHORIZED, message));
+        }
         // While it stops the server still answers: it takes a while until nobody asks it any more.
         match shared.handler.unready() {
             Some(why) => Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, why)),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ::http::StatusCode;
 use rustls_pki_types::pem::PemObject;
-use rustls_pki_types::{CertificateDer, ServerName};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{oneshot, watch};
@@ -17,7 +17,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::policy::api::FailurePolicy;
 use crate::server::certificates::{SelfMade, make};
-use crate::server::{Certificate, Handler, HttpError, Limits, Server, Stopped, serve};
+use crate::server::{Certificate, Clients, Handler, HttpError, Limits, Server, Stopped, serve};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Webhook;
 
@@ -77,6 +77,10 @@ fn jiff_now() -> jiff::Timestamp {
 }
 
 async fn start(limits: Limits, linger: Duration) -> Running {
+    start_for(None, limits, linger).await
+}
+
+async fn start_for(clients: Option<Clients>, limits: Limits, linger: Duration) -> Running {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let made = certificate();
@@ -87,6 +91,7 @@ async fn start(limits: Limits, linger: Duration) -> Running {
     let server = Server {
         listener,
         certificates: receiver,
+        clients,
         handler: handler.clone(),
         metrics: metrics.clone(),
         limits,
@@ -104,14 +109,26 @@ async fn started() -> Running {
 
 impl Running {
     async fn try_connect(&self) -> std::io::Result<Client> {
+        self.connect_as(None).await
+    }
+
+    /// Connects with this chain and key.
+    async fn connect_as(&self, identity: Option<(&str, &str)>) -> std::io::Result<Client> {
         let mut roots = rustls::RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.authority.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let config = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let config = match identity {
+            Some((chain, key)) => {
+                let chain = vec![CertificateDer::from_pem_slice(chain.as_bytes()).unwrap()];
+                let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+                config.with_client_auth_cert(chain, key).unwrap()
+            }
+            None => config.with_no_client_auth(),
+        };
         let stream = TcpStream::connect(self.address).await?;
         let name = ServerName::try_from("localhost").unwrap();
         Ok(Client(TlsConnector::from(Arc::new(config)).connect(name, stream).await?))
@@ -348,6 +365,43 @@ async fn the_oldest_connection_makes_room() {
     sleep(Duration::from_millis(100)).await;
     assert!(server.try_connect().await.is_err());
     assert!(server.metric(r#"portcullis_connections_refused_total{reason="limit"} 1"#));
+}
+
+/// An authority, and the chain and key of a client of it.
+fn client_of_an_authority(name: &str) -> (String, String, String) {
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let authority =
+        rcgen::CertifiedIssuer::self_signed(params, rcgen::KeyPair::generate().unwrap()).unwrap();
+    let mut params = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(rcgen::DnType::CommonName, name);
+    params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
+    let key = rcgen::KeyPair::generate().unwrap();
+    let leaf = params.signed_by(&key, &authority).unwrap();
+    (authority.pem(), leaf.pem(), key.serialize_pem())
+}
+
+#[tokio::test]
+async fn only_a_client_that_proves_who_it_is_is_answered() {
+    let (authority, chain, key) = client_of_an_authority("kube-apiserver");
+    let (_, strange_chain, strange_key) = client_of_an_authority("kube-apiserver");
+    let names = vec!["kube-apiserver".to_owned()];
+    let clients = Clients::new(&authority, names).unwrap();
+    let server = start_for(Some(clients), Limits::default(), Duration::ZERO).await;
+
+    let (status, _, body) = server.ask(post("/validate", "x")).await;
+    assert_eq!((status, body.contains("certificate")), (401, true), "{body}");
+    assert_eq!(server.ask("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await.0, 200);
+    let mut client = server.connect_as(Some((&chain, &key))).await.unwrap();
+    client.send(post("/validate", "x")).await;
+    assert_eq!(client.answer().await.unwrap().0, 200);
+    // A certificate of somebody else's authority does not get through the handshake.
+    let strange = server.connect_as(Some((&strange_chain, &strange_key))).await;
+    let answered = match strange {
+        Ok(mut client) => client.answer().await,
+        Err(_) => None,
+    };
+    assert_eq!(answered, None);
 }
 
 #[tokio::test]

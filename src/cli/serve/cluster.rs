@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::admission::Source;
 use crate::cel::Version;
-use crate::cli::serve::{Place, ServeArgs, bind, ledger};
+use crate::cli::serve::{Place, ServeArgs, bind, clients, ledger};
 use crate::cli::{Exit, Failure};
 use crate::controller::certificates::authority::Material;
 use crate::controller::registration::Endpoint;
@@ -127,7 +127,8 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     tasks.spawn(tell_stale(reviewer.clone(), fresh));
     tasks.spawn(serve_material(material, certificate_sender));
     tasks.spawn(tell_ready(reviewer.clone(), certificates.clone(), ready_sender));
-    let place = Place { listener, certificates, reviewer, metrics, linger: LINGER };
+    let (clients, linger) = (clients(args)?, LINGER);
+    let place = Place { listener, certificates, clients, reviewer, metrics, linger };
     let ended = place.serve().await;
     // The tasks end when they are dropped; what is registered stays.
     drop(tasks);

@@ -208,24 +208,30 @@ impl Stopwatch for Slow {
 
 #[test]
 fn policies_that_there_is_no_time_for_follow_their_failure_policy_and_the_slow_one_is_named() {
-    let check = |failure_policy: &str, expect: &str| {
-        let spec = format!("failurePolicy: {failure_policy}, {DENY}[{{expression: 'true'}}]");
+    let check = |phase: Phase, failure_policy: &str, expect: &str| {
+        let rest = match phase {
+            Phase::Validate => format!("{DENY}[{{expression: 'true'}}]"),
+            Phase::Mutate => {
+                let mutations = "[{patchType: JSONPatch, jsonPatch: {expression: '[JSONPatch{op: \"add\", path: \"/metadata/labels/x\", value: \"y\"}]'}}]";
+                format!("selfBinding: true, mutations: {mutations}")
+            }
+        };
+        let spec = format!("failurePolicy: {failure_policy}, {rest}");
         let names = ["a", "b", "c", "d"];
         let snapshot = snapshot(&names.map(|name| (name, spec.as_str())));
         let parsed = wire::parse(body().to_string().into_bytes()).unwrap();
         let (slow, request) = (Slow::default(), parsed.request());
-        let phase = Phase::Validate;
         let asked = Asked { phase, failure: None, stopwatch: Some(&slow) };
         let decision = review(asked, &request, &snapshot, &facts(), &Arena::new()).unwrap();
         let told = decision.status.map(|status| status.message).unwrap_or_default();
         assert_eq!(told, expect);
         assert_eq!(decision.outcomes.len(), names.len());
     };
-    check(
-        "Fail",
-        "ValidatingPolicy 'd' denied request: not evaluated: the time was up after 120 ms, of which policy 'a' took 40 ms",
-    );
-    check("Ignore", "");
+    let why = "denied request: not evaluated: the time was up after 120 ms, of which policy 'a' took 40 ms";
+    check(Phase::Validate, "Fail", &format!("ValidatingPolicy 'd' {why}"));
+    check(Phase::Mutate, "Fail", &format!("MutatingPolicy 'd' {why}"));
+    check(Phase::Validate, "Ignore", "");
+    check(Phase::Mutate, "Ignore", "");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::policy::compile::{Body, Expression, Mutation};
 use crate::policy::facts::NamespaceObject;
 use crate::policy::invocation::{Halt, Invocation, Misfit, Question};
 use crate::policy::outcome::{Cause, Outcome};
+use crate::policy::pace::Pace;
 use crate::policy::params::Param;
 use crate::policy::patch::{NotApplied, Operation as PatchOperation, apply as apply_patch};
 use crate::policy::request::{Operation, Request};
@@ -109,6 +110,7 @@ impl State {
                 Ok(())
             })?;
         }
+        let mut pace = Pace::new(question.asked.stopwatch);
         for invocation in invocations {
             let key = key(&invocation);
             if only.is_some_and(|only| !only.contains(&key)) {
@@ -116,9 +118,12 @@ impl State {
             }
             let mut outcome = Outcome::new(invocation.policy, Some(invocation.binding));
             outcome.param = invocation.param.map(Param::display_name);
-            if self.invoke(&invocation, &mut outcome)? {
+            if let Some(why) = pace.late() {
+                outcome.fail(0, Cause::MutationError, why);
+            } else if self.invoke(&invocation, &mut outcome)? {
                 reinvocable.push(key);
             }
+            outcome.took = pace.passed(invocation.policy);
             outcomes.push(outcome);
         }
         Ok(outcomes)

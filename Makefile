@@ -39,7 +39,7 @@ bench: ## measure start time, idle memory, binary size, the time of a request, a
 	$(CARGO) bench $(CARGO_FLAGS) --bench server
 	$(CARGO) bench $(CARGO_FLAGS) --bench cel
 
-crds: ## write crds/ again from the Rust types
+crds: ## write crds/ and those of the chart again from the Rust types
 	UPDATE_CRDS=1 $(CARGO) test $(CARGO_FLAGS) --lib crds_in_the_repository
 
 schemas: ## write src/schema/kubernetes.txt again from the API server's own OpenAPI documents

@@ -64,6 +64,9 @@ pub struct ClusterArgs {
     /// A namespace that no policy sees, beside our own; may be repeated
     #[arg(long, value_name = "NAMESPACE", default_value = "kube-system")]
     exclude_namespace: Vec<String>,
+    /// A ClusterRole that the webhook configurations go with: who deletes it, as `helm uninstall` does, removes them
+    #[arg(long, value_name = "NAME")]
+    owner_cluster_role: Option<String>,
     /// Applies the CustomResourceDefinitions first
     #[arg(long)]
     install_crds: bool,
@@ -92,6 +95,7 @@ impl ClusterArgs {
             registration.excluded_namespaces.push(self.namespace.clone());
             registration.excluded_namespaces.sort();
             registration.excluded_namespaces.dedup();
+            registration.owner.clone_from(&self.owner_cluster_role);
         }
         options
     }

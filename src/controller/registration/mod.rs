@@ -6,6 +6,8 @@
 //! - Nothing is withdrawn on stopping or starting, nor because a first list was empty: see [`EMPTY_FIRST_LIST_GRACE`].
 //! - When the last policy is deleted while we run, nothing is asked of us any more.
 //! - What somebody else edited or deleted comes back within [`REGISTRATION_INTERVAL`].
+//! - With an owner, both configurations go when it goes: the cluster's garbage collector removes them, whether or not
+//!   anything of ours still runs. Once it is gone, nothing is registered.
 
 mod narrow;
 mod rules;
@@ -18,6 +20,7 @@ use std::sync::Arc;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
+use k8s_openapi::api::rbac::v1::ClusterRole;
 use kube::api::{Api, Patch, PatchParams};
 use kube::{Client, Error, ResourceExt};
 use tokio::sync::watch;
@@ -46,6 +49,8 @@ pub struct Options {
     pub timeout_seconds: u8,
     /// Namespaces whose objects no policy sees: by default, `kube-system` and our own.
     pub excluded_namespaces: Vec<String>,
+    /// The ClusterRole that both configurations go with; none if they are to stay until somebody removes them.
+    pub owner: Option<String>,
 }
 
 /// Where the API server reaches us.
@@ -69,7 +74,13 @@ impl Options {
     pub fn new(endpoint: Endpoint, own_namespace: &str) -> Options {
         let mut excluded_namespaces = vec!["kube-system".to_owned(), own_namespace.to_owned()];
         excluded_namespaces.dedup();
-        Options { name: "portcullis".into(), endpoint, timeout_seconds: 10, excluded_namespaces }
+        Options {
+            name: "portcullis".into(),
+            endpoint,
+            timeout_seconds: 10,
+            excluded_namespaces,
+            owner: None,
+        }
     }
 }
 
@@ -237,6 +248,15 @@ impl Keeper {
     async fn apply(&self, webhooks: &Webhooks) -> Result<bool, Error> {
         let params = PatchParams::apply(FIELD_MANAGER).force();
         let name = &self.options.name;
+        let webhooks = &match &self.options.owner {
+            Some(owner) => {
+                // Read each time: one that was made again has the old name and another uid.
+                let roles: Api<ClusterRole> = Api::all(self.client.clone());
+                let role = roles.get_metadata(owner).await?;
+                webhooks.owned_by(owner, &role.uid().unwrap_or_default())
+            }
+            None => webhooks.clone(),
+        };
         let mutating: Api<MutatingWebhookConfiguration> = Api::all(self.client.clone());
         let before = mutating.get_metadata_opt(name).await?.and_then(|m| m.resource_version());
         let after = mutating.patch(name, &params, &Patch::Apply(&webhooks.mutating)).await?;

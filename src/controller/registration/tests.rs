@@ -175,6 +175,22 @@ fn what_a_cluster_needs_to_start_is_outside_unless_it_is_named() {
 }
 
 #[test]
+fn both_configurations_go_with_their_owner() {
+    let owner = json!([{
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "name": "portcullis", "uid": "7",
+    }]);
+    let webhooks = webhooks(&[]);
+    let owned = webhooks.owned_by("portcullis", "7");
+    for (owned, free) in
+        [(&owned.validating, &webhooks.validating), (&owned.mutating, &webhooks.mutating)]
+    {
+        assert_eq!(owned["metadata"]["ownerReferences"], owner);
+        assert_eq!(owned["metadata"]["name"], free["metadata"]["name"]);
+        assert_eq!(free["metadata"].get("ownerReferences"), None);
+    }
+}
+
+#[test]
 fn certificates_have_the_names_that_the_api_server_asks_for() {
     let check = |endpoint: Endpoint, expect: &[&str]| assert_eq!(endpoint.names(), expect);
     check(Endpoint::Url("https://127.0.0.1:8443".into()), &["127.0.0.1"]);

@@ -88,6 +88,26 @@ impl Webhooks {
         }
     }
 
+    /// The same, to be removed by the garbage collector with a ClusterRole. Objects without a namespace can be owned only
+    /// by such.
+    pub fn owned_by(&self, cluster_role: &str, uid: &str) -> Webhooks {
+        let owned = |configuration: &Value| {
+            let mut configuration = configuration.clone();
+            let metadata = configuration.get_mut("metadata").and_then(Value::as_object_mut);
+            if let Some(metadata) = metadata {
+                let owner = json!({
+                    "apiVersion": "rbac.authorization.k8s.io/v1",
+                    "kind": "ClusterRole",
+                    "name": cluster_role,
+                    "uid": uid,
+                });
+                metadata.insert("ownerReferences".into(), json!([owner]));
+            }
+            configuration
+        };
+        Webhooks { validating: owned(&self.validating), mutating: owned(&self.mutating) }
+    }
+
     /// Whether the API server is to ask us nothing at all.
     pub fn is_empty(&self) -> bool {
         [&self.validating, &self.mutating]

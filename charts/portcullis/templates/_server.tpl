@@ -1,0 +1,38 @@
+{{/* The arguments of the server. What has the same default there is said all the same, so that `kubectl describe` shows it. */}}
+{{- define "portcullis.args" -}}
+- serve
+- --listen={{ .Values.server.address }}:{{ .Values.server.port }}
+- --certificate-secret={{ include "portcullis.secret" . }}
+- --lease={{ include "portcullis.fullname" . }}
+{{- if .Values.webhook.url }}
+- --webhook-url={{ .Values.webhook.url }}
+{{- else }}
+- --service={{ include "portcullis.fullname" . }}
+- --service-port={{ .Values.service.port }}
+{{- end }}
+- --webhook-timeout-seconds={{ .Values.webhook.timeoutSeconds }}
+{{- range default (list .Release.Namespace) .Values.webhook.excludedNamespaces }}
+- --exclude-namespace={{ . }}
+{{- end }}
+{{- if .Values.rbac.create }}
+# `helm uninstall` deletes it, and the garbage collector the webhook configurations with it.
+- --owner-cluster-role={{ include "portcullis.fullname" . }}
+{{- end }}
+- --log={{ .Values.log.level }}
+- --log-format={{ .Values.log.format }}
+{{- if .Values.ledger.enabled }}
+- --ledger={{ .Values.ledger.folder }}
+{{- end }}
+{{- range .Values.extraArgs }}
+- {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* A probe: its path and how often and long it is tried. */}}
+{{- define "portcullis.probe" -}}
+httpGet:
+  path: {{ index . 0 }}
+  port: https
+  scheme: HTTPS
+{{ toYaml (index . 1) }}
+{{- end }}

@@ -11,6 +11,7 @@ mod functions;
 mod ledger;
 mod review;
 mod serve;
+mod status;
 mod uninstall;
 
 use std::fmt;
@@ -39,6 +40,7 @@ enum Command {
     Crds,
     Ledger(ledger::LedgerArgs),
     BreakGlass(break_glass::BreakGlassArgs),
+    Status(status::StatusArgs),
     Uninstall(uninstall::UninstallArgs),
 }
 
@@ -103,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args),
         Command::Functions(args) => functions::run(args),
         Command::BreakGlass(args) => break_glass::run(args),
+        Command::Status(args) => status::run(args),
         Command::Uninstall(args) => uninstall::run(args),
     };
     match ended {

@@ -25,6 +25,7 @@ pub mod publish;
 pub mod registration;
 mod run;
 pub mod status;
+pub mod survey;
 pub mod uninstall;
 
 use std::sync::Arc;

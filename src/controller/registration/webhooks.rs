@@ -90,6 +90,7 @@ impl Webhooks {
 
     /// The same, to be removed by the garbage collector with a ClusterRole. Objects without a namespace can be owned only
     /// by such.
+    #[must_use]
     pub fn owned_by(&self, cluster_role: &str, uid: &str) -> Webhooks {
         let owned = |configuration: &Value| {
             let mut configuration = configuration.clone();

@@ -7,7 +7,7 @@ IMAGE ?= portcullis:dev
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: run test check e2e differential fuzz bench crds schemas image conformance help
+.PHONY: run test check e2e differential fuzz bench crds chart schemas image conformance help
 
 run: ## build, serve policies/ over HTTPS, show three sample requests decided, keep serving
 	$(CARGO) run --release $(CARGO_FLAGS) --bin portcullis -- serve --policies policies --samples docs/samples
@@ -41,6 +41,9 @@ bench: ## measure start time, idle memory, binary size, the time of a request, a
 
 crds: ## write crds/ and those of the chart again from the Rust types
 	UPDATE_CRDS=1 $(CARGO) test $(CARGO_FLAGS) --lib crds_in_the_repository
+
+chart: ## write the chart's README table and the manifests that it renders again
+	UPDATE_CHART=1 $(CARGO) test $(CARGO_FLAGS) --test cluster chart::
 
 schemas: ## write src/schema/kubernetes.txt again from the API server's own OpenAPI documents
 	UPDATE_SCHEMAS=1 $(CARGO) test $(CARGO_FLAGS) --test cluster the_types_of_built_in_kinds

@@ -16,7 +16,9 @@
 mod answers;
 mod break_glass;
 mod changes;
+mod chart;
 mod control_plane;
+mod helm;
 mod kubectl;
 mod natively;
 mod outages;

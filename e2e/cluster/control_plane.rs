@@ -100,6 +100,8 @@ fn api_server(binaries: &Path, pki: &Pki, port: u16, etcd_port: u16) -> Command 
         .arg(format!("--service-account-signing-key-file={}", pki.path("service-account.key")))
         .arg("--service-account-issuer=https://kubernetes.default.svc")
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC"])
+        // Off by default, on in some distributions: whoever sets an owner needs more rights.
+        .arg("--enable-admission-plugins=OwnerReferencesPermissionEnforcement")
         .args(["--allow-privileged=true", "--profiling=false"]);
     api
 }

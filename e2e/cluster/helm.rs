@@ -1,6 +1,6 @@
 //! The real `helm`, and the chart as it renders. Where the binary comes from is the business of `e2e/helm/build.sh`.
 
-use crate::kubectl::Said;
+use crate::kubectl::{Kubectl, Said};
 use crate::tree;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -40,6 +40,12 @@ pub fn helm(arguments: &[&str]) -> Said {
         println!("$ helm {}\n{}{}", arguments.join(" "), said.stdout, said.stderr);
     }
     said
+}
+
+/// Runs helm against the cluster, on releases of the namespace.
+pub fn helm_in(kubectl: &Kubectl, namespace: &str, arguments: &[&str]) -> Said {
+    let kubeconfig = kubectl.kubeconfig().to_str().unwrap();
+    helm(&[&["--kubeconfig", kubeconfig, "--namespace", namespace], arguments].concat())
 }
 
 /// What the chart makes with these arguments.

@@ -13,7 +13,8 @@ use crate::{PATIENCE, PEACE, Space, WORLD, pod, tree};
 /// The kinds of operators that the test cluster does not have.
 const OPERATORS: [&str; 2] = ["cert-manager.io/v1", "monitoring.coreos.com/v1"];
 
-/// Looks up everything that the chart gives a right to look up: params, the requesting user's rights, a namespace's labels.
+/// Looks up everything that there is to look up: params, the requesting user's rights, a namespace's labels, the schema that
+/// a merge goes by.
 const POLICIES: &str = "
 apiVersion: portcullis.dev/v1alpha1
 kind: ValidatingPolicy
@@ -41,8 +42,8 @@ spec:
     resourceRules:
     - {apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}
   mutations:
-  - patchType: JSONPatch
-    jsonPatch: {expression: \"[JSONPatch{op: 'add', path: '/metadata/labels', value: {'seen': 'yes'}}]\"}
+  - patchType: ApplyConfiguration
+    applyConfiguration: {expression: \"Object{metadata: Object.metadata{labels: {'seen': 'yes'}}}\"}
 ";
 
 const RULES: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: rules}, data: {bad: bad}}";

@@ -135,10 +135,14 @@ impl Timestamp {
 
     /// The length of time from another instant to this one.
     pub(crate) fn since(self, other: Timestamp) -> Option<Duration> {
-        let nanos = (i128::from(self.seconds) - i128::from(other.seconds)) * 1_000_000_000
-            + i128::from(self.nanos)
-            - i128::from(other.nanos);
-        i64::try_from(nanos).ok().map(Duration)
+        // The seconds have to fit by themselves.
+        let seconds = (self.seconds - other.seconds).checked_mul(1_000_000_000)?;
+        seconds.checked_add(i64::from(self.nanos) - i64::from(other.nanos)).map(Duration)
+    }
+
+    /// Whether it is the first instant there is, which is Go's zero.
+    pub(crate) fn is_zero(self) -> bool {
+        self.key() == (SECONDS_MIN, 0)
     }
 
     /// RFC 3339 in UTC.

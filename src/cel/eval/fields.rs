@@ -2,7 +2,7 @@
 //! fields only where the checker knew that it is one, and shows them as what they are in Go.
 
 use crate::cel::fault::FaultKind;
-use crate::cel::value::{Arena, Exhausted, List, Map, Opaque, Struct, Value};
+use crate::cel::value::{Arena, Exhausted, List, Map, Opaque, Struct, Value, other_numbers};
 
 /// What is found, if anything is.
 type Found<'a> = Result<Option<Value<'a>>, FaultKind<'a>>;
@@ -157,13 +157,13 @@ pub(super) fn index<'a>(
 
 /// A number as the index of a list; `None` where no list reaches.
 fn list_index(key: Value<'_>) -> Result<Option<usize>, FaultKind<'_>> {
-    match key {
-        Value::Int(index) => Ok(usize::try_from(index).ok()),
-        Value::Uint(index) => Ok(usize::try_from(index).ok()),
-        Value::Double(index) if index.fract() == 0.0 && index.abs() < 9e15 => {
-            Ok((index >= 0.0).then_some(index as usize))
-        }
-        Value::Double(_) => Err(FaultKind::Message("unsupported index value in list")),
-        _ => Err(FaultKind::Message("unsupported index type in list")),
-    }
+    let index = match key {
+        Value::Int(index) => index,
+        Value::Uint(_) | Value::Double(_) => match other_numbers(key) {
+            [Some(Value::Int(index)), _] => index,
+            _ => return Err(FaultKind::Message("unsupported index value in list")),
+        },
+        _ => return Err(FaultKind::Message("unsupported index type in list")),
+    };
+    Ok(usize::try_from(index).ok())
 }

@@ -133,6 +133,7 @@ fn is_zero(value: Value<'_>) -> bool {
         Value::List(list) => list.is_empty(),
         Value::Map(map) => map.is_empty(),
         Value::Duration(length) => length.0 == 0,
+        Value::Timestamp(instant) => instant.is_zero(),
         Value::Struct(object) => object.fields.is_empty(),
         _ => false,
     }

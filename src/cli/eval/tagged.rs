@@ -74,7 +74,10 @@ fn native_text(value: Value<'_>) -> String {
         format!("map[{}]", entries.join(" "))
     };
     match value {
-        Value::Null => "<nil>".to_owned(),
+        Value::Null => "NULL_VALUE".to_owned(),
+        Value::Double(number) if number.fract() == 0.0 && number.abs() < 1e21 => {
+            format!("{number:.0}")
+        }
         Value::List(list) => {
             let items: Vec<_> = list.iter().map(native_text).collect();
             format!("[{}]", items.join(" "))

@@ -18,6 +18,12 @@
 # `helm uninstall` deletes it, and the garbage collector the webhook configurations with it.
 - --owner-cluster-role={{ include "portcullis.fullname" . }}
 {{- end }}
+{{- if .Values.clients.configMap }}
+- --client-ca=/etc/portcullis/clients/{{ .Values.clients.key }}
+{{- range .Values.clients.names }}
+- {{ printf "--client-name=%s" . | quote }}
+{{- end }}
+{{- end }}
 - --log={{ .Values.log.level }}
 - --log-format={{ .Values.log.format }}
 {{- if .Values.ledger.enabled }}
@@ -35,4 +41,31 @@ httpGet:
   port: https
   scheme: HTTPS
 {{ toYaml (index . 1) }}
+{{- end }}
+
+{{/* The volumes of the Pod. */}}
+{{- define "portcullis.volumes" -}}
+{{- if .Values.clients.configMap }}
+- name: clients
+  configMap:
+    name: {{ .Values.clients.configMap }}
+{{- end }}
+{{- if .Values.ledger.enabled }}
+- name: ledger
+  {{- toYaml (default (dict "emptyDir" (dict "sizeLimit" "1Gi")) .Values.ledger.volume) | nindent 2 }}
+{{- end }}
+{{- end }}
+
+{{/* Where they are mounted. */}}
+{{- define "portcullis.mounts" -}}
+{{- if .Values.clients.configMap }}
+- name: clients
+  mountPath: /etc/portcullis/clients
+  readOnly: true
+{{- end }}
+{{- if .Values.ledger.enabled }}
+- name: ledger
+  mountPath: {{ .Values.ledger.folder }}
+  subPathExpr: $(POD_NAME)
+{{- end }}
 {{- end }}

@@ -138,6 +138,49 @@ fn rejects_by_the_last_good_form_while_an_edit_does_not_compile() {
     });
 }
 
+/// A rule for a built-in kind and for one of a CustomResourceDefinition, each with a field that its objects do not have.
+const MISTYPED: &str = "
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: shops.types.example.com}
+spec:
+  group: types.example.com
+  scope: Namespaced
+  names: {plural: shops, singular: shop, kind: Shop}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, properties: {spec: {type: object, properties: {open: {type: boolean}}}}}}
+---
+apiVersion: portcullis.dev/v1alpha1
+kind: ValidatingPolicy
+metadata: {name: SPACE-types}
+spec:
+  matchConstraints:
+    resourceRules:
+    - {apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}
+    - {apiGroups: [types.example.com], apiVersions: [v1], operations: [CREATE], resources: [shops]}
+  validations:
+  - {expression: object.spec.opened == true}
+";
+
+#[test]
+fn accepts_a_policy_with_a_field_that_no_object_has_and_says_so_in_its_status() {
+    let _peace = PEACE.read();
+    let space = Space::open("types");
+    space.apply(MISTYPED);
+    let warning = eventually("a status that warns of both kinds", PATIENCE, || {
+        let status = &space.kubectl.get("validatingpolicy", "e2e-types-types")["status"];
+        let warning = &status["typeChecking"]["expressionWarnings"][0];
+        let text = warning["warning"].as_str().unwrap_or_default();
+        let both = text.contains("Kind=Pod") && text.contains("Kind=Shop");
+        if both { Ok(warning.clone()) } else { Err(status.to_string()) }
+    });
+    println!("{}", warning["warning"].as_str().unwrap());
+    assert_eq!(warning["fieldRef"], "spec.validations[0].expression");
+}
+
 #[test]
 fn accepts_twenty_pods_and_says_what_they_cost() {
     let _peace = PEACE.read();

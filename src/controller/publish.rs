@@ -142,15 +142,22 @@ pub async fn build(
     version: Version,
     previous: Option<Arc<Snapshot>>,
 ) -> Result<Snapshot, BuildError> {
+    on_a_thread(move || Snapshot::build(definitions, version, previous.as_deref())).await
+}
+
+/// Does what needs time and stack on a thread of its own.
+///
+/// # Errors
+/// If there is no such thread.
+pub(in crate::controller) async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, BuildError> {
     let (sender, receiver) = oneshot::channel();
-    let compile = move || {
+    let work = move || {
         // Nobody listens any more if the process stops.
-        let _ = sender.send(Snapshot::build(definitions, version, previous.as_deref()));
+        let _ = sender.send(work());
     };
-    std::thread::Builder::new()
-        .name("compile".into())
-        .stack_size(BUILD_STACK_BYTES)
-        .spawn(compile)?;
+    std::thread::Builder::new().name("compile".into()).stack_size(BUILD_STACK_BYTES).spawn(work)?;
     receiver.await.map_err(|_| BuildError::Lost)
 }
 

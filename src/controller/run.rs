@@ -122,6 +122,6 @@ pub fn start(
     let telling = break_glass::tell(client.clone(), metrics.clone(), clock, told);
     tasks.push(Task::spawn(telling));
     let told = status::Inputs { observed, registered, leads };
-    tasks.push(Task::spawn(status::keep(client, metrics, clock, told)));
+    tasks.push(Task::spawn(status::keep(client, metrics, clock, options.version, told)));
     Running { tasks, leader }
 }

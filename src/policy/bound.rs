@@ -68,6 +68,14 @@ impl Bound {
         &self.constraints().resource_rules
     }
 
+    /// What a validating policy says, in the form in which it is enforced.
+    pub fn validating_spec(&self) -> Option<&Arc<ValidatingPolicySpec>> {
+        match &self.spec {
+            Spec::Validating(spec) => Some(spec),
+            Spec::Mutating(_) => None,
+        }
+    }
+
     /// Whether what was written last is in order.
     pub fn state(&self) -> State<'_> {
         match &self.edit {
@@ -126,10 +134,7 @@ impl Form for ValidatingPolicySpec {
     }
 
     fn of(bound: &Bound) -> Option<&Arc<Self>> {
-        match &bound.spec {
-            Spec::Validating(spec) => Some(spec),
-            Spec::Mutating(_) => None,
-        }
+        bound.validating_spec()
     }
 
     fn keep(spec: Arc<Self>) -> Spec {

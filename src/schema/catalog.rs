@@ -144,6 +144,11 @@ impl Catalog {
         served.map(|served| &served.kind)
     }
 
+    /// Whether any kind of this group is known.
+    pub fn knows_group(&self, group: &str) -> bool {
+        self.served.iter().any(|served| served.kind.group == group)
+    }
+
     /// The type of the objects of a kind, if it is known.
     pub fn type_of(&self, kind: &Kind) -> Option<Type> {
         let served = self.served.iter().find(|served| served.kind == *kind)?;

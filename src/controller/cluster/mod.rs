@@ -156,9 +156,9 @@ impl Follower {
         }
     }
 
-    /// Asks for the schemas of the objects that policies merge.
+    /// Asks for the schemas of the objects that policies merge or check.
     fn watch_schemas(&mut self, now: Instant) {
-        let wanted = self.state.merged_versions();
+        let wanted = self.state.wanted_versions();
         if self.schemas.as_ref().is_some_and(|(asked, ..)| *asked == wanted) {
             return;
         }
@@ -202,7 +202,9 @@ impl Follower {
         let is_first = self.observed.borrow().is_none();
         let patience = if is_first { PARAMS_PATIENCE_FIRST } else { PARAMS_PATIENCE };
         let waits = self.params.iter().filter(|(kind, _)| !self.state.knows_params(kind));
-        let schemas = self.schemas.iter().filter(|(wanted, ..)| !self.state.knows_schemas(wanted));
+        // Who only checks types can do so later.
+        let merged = self.state.merged_versions();
+        let schemas = self.schemas.iter().filter(|_| !self.state.knows_schemas(&merged));
         let begun = waits.map(|(_, (_, begun))| *begun).chain(schemas.map(|(.., begun)| *begun));
         let until = begun.map(|begun| begun + patience).max();
         Some((dirty + DEBOUNCE_INTERVAL).max(until.unwrap_or(dirty)))

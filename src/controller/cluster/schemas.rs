@@ -1,6 +1,6 @@
-//! The schemas by which objects are merged, as the API server has them: those of custom resources, and those of built-in
-//! kinds in the API server's own version. It is asked about the groups and versions that policies with an
-//! `ApplyConfiguration` name, and about nothing if there is no such policy.
+//! The schemas by which objects are merged and types are checked, as the API server has them: those of custom resources,
+//! and those of built-in kinds in the API server's own version. It is asked about the groups and versions that policies
+//! with an `ApplyConfiguration` name, and about those of custom resources that others name.
 //!
 //! # Assumptions
 //! - Whoever is authenticated may read `/openapi/v3`, as everybody may who has the role `system:discovery`.
@@ -52,9 +52,25 @@ impl State {
         mutating.flat_map(merged_by).chain(enforced).collect()
     }
 
+    /// The groups and versions of all objects whose schemas are of use: those that are merged, and custom resources that
+    /// validating policies name.
+    pub(in crate::controller::cluster) fn wanted_versions(&self) -> Versions {
+        let validating = self.manifests().filter_map(|manifest| match manifest {
+            Manifest::Validating(policy) => Some(&policy.spec.match_constraints.resource_rules),
+            _ => None,
+        });
+        let built_in = Catalog::built_in_shared();
+        let is_custom = |(group, version): &(String, String)| {
+            group != "*" && version != "*" && !built_in.knows_group(group)
+        };
+        let checked = validating.flat_map(|rules| versions(rules)).filter(is_custom);
+        checked.chain(self.merged_versions()).collect()
+    }
+
     /// Whether the schemas of these groups and versions are known.
     pub(in crate::controller::cluster) fn knows_schemas(&self, versions: &Versions) -> bool {
-        self.schemas.as_ref().is_some_and(|(known, _)| known == versions)
+        versions.is_empty()
+            || self.schemas.as_ref().is_some_and(|(known, _)| known.is_superset(versions))
     }
 }
 

@@ -86,6 +86,8 @@ pub struct Observed {
     pub snapshot: Arc<Snapshot>,
     /// The policies and bindings.
     pub objects: Vec<ObservedObject>,
+    /// The schemas that are known.
+    pub schemas: Arc<Catalog>,
     /// The BreakGlasses, active or not.
     pub break_glasses: Vec<Arc<BreakGlassObject>>,
 }
@@ -270,7 +272,9 @@ impl State {
             })
         });
         let break_glasses = self.break_glasses().map(Arc::clone).collect();
-        Some(Observed { snapshot, objects: objects.collect(), break_glasses })
+        let schemas = self.schemas.as_ref().map(|(_, schemas)| Arc::clone(schemas));
+        let schemas = schemas.unwrap_or_else(Catalog::built_in_shared);
+        Some(Observed { snapshot, objects: objects.collect(), schemas, break_glasses })
     }
 
     /// When the next BreakGlass ends that is active.

@@ -7,9 +7,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::controller::cluster::state::{Observed, ObservedObject, Watched};
 use crate::controller::limits::{DIAGNOSTICS_MAX, EXCERPT_CHARS_MAX, MESSAGE_CHARS_MAX};
+use crate::controller::status::types::TypeWarnings;
 use crate::policy::Origin;
 use crate::policy::api::{
-    BreakGlassSpec, FailurePolicy, PolicyDiagnostic, PolicyKind, PolicyStatus,
+    BreakGlassSpec, FailurePolicy, PolicyDiagnostic, PolicyKind, PolicyStatus, TypeChecking,
 };
 use crate::policy::compile::State;
 use crate::policy::snapshot::{Binding, Bound, Snapshot};
@@ -24,6 +25,7 @@ const READY: &str = "Ready";
 #[derive(Debug)]
 pub struct Known<'s> {
     snapshot: &'s Snapshot,
+    types: &'s TypeWarnings,
     policies: HashMap<(PolicyKind, &'s str), &'s Bound>,
     /// What the API server sends us requests for.
     registered: HashMap<(PolicyKind, &'s str), [u8; 32]>,
@@ -44,7 +46,11 @@ fn said(so: bool, reason: &'static str, message: impl Into<String>) -> Said {
 
 impl<'s> Known<'s> {
     /// What a snapshot has, and what of it is registered with the API server.
-    pub fn new(observed: &'s Observed, registered: Option<&'s Snapshot>) -> Known<'s> {
+    pub fn new(
+        observed: &'s Observed,
+        registered: Option<&'s Snapshot>,
+        types: &'s TypeWarnings,
+    ) -> Known<'s> {
         let ours = |bound: &&Bound| bound.policy.origin == Origin::Portcullis;
         let key = |bound: &'s Bound| (bound.policy.kind, bound.policy.name.as_str());
         let snapshot = &*observed.snapshot;
@@ -64,6 +70,7 @@ impl<'s> Known<'s> {
         let registered = registered.into_iter().flat_map(Snapshot::policies).filter(ours);
         Known {
             snapshot,
+            types,
             policies: snapshot.policies().filter(ours).map(|bound| (key(bound), bound)).collect(),
             registered: registered.map(|bound| (key(bound), bound.digest)).collect(),
             bindings,
@@ -103,7 +110,10 @@ impl<'s> Known<'s> {
         let ready = self.ready(bound, &compiled);
         let conditions = [(COMPILED, compiled), (READY, ready)];
         let status = status(object, now, conditions, diagnostics);
-        Some(PolicyStatus { last_good: bound.last_good(), ..status })
+        let expression_warnings = self.types.of(&bound.digest).to_vec();
+        let warns = !expression_warnings.is_empty();
+        let type_checking = warns.then_some(TypeChecking { expression_warnings });
+        Some(PolicyStatus { last_good: bound.last_good(), type_checking, ..status })
     }
 
     fn ready(&self, bound: &Bound, compiled: &Said) -> Said {
@@ -221,6 +231,7 @@ fn status<const N: usize>(
         conditions: conditions.into(),
         diagnostics: diagnostics.iter().take(DIAGNOSTICS_MAX).map(excerpted).collect(),
         last_good: None,
+        type_checking: None,
     }
 }
 
@@ -239,7 +250,7 @@ fn explain(diagnostics: &[PolicyDiagnostic]) -> String {
     format!("{field}: {message}{more}")
 }
 
-fn cut(text: &str, chars_max: usize) -> String {
+pub(in crate::controller::status) fn cut(text: &str, chars_max: usize) -> String {
     match text.char_indices().nth(chars_max) {
         None => text.to_owned(),
         Some(_) => text.chars().take(chars_max - 1).chain(['…']).collect(),
@@ -255,10 +266,12 @@ mod tests {
     use crate::cel::Version;
     use crate::controller::cluster::state::{Observed, ObservedObject, Watched};
     use crate::controller::status::conditions::{Known, says_the_same};
+    use crate::controller::status::types::TypeWarnings;
     use crate::policy::Definitions;
     use crate::policy::api::PolicyStatus;
     use crate::policy::manifest;
     use crate::policy::snapshot::Snapshot;
+    use crate::schema::Catalog;
 
     const RULES: &str = "matchConstraints: {resourceRules: [{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}]}";
 
@@ -271,7 +284,8 @@ mod tests {
             }
         }
         let snapshot = Arc::new(Snapshot::build(definitions, Version::default(), None));
-        Observed { snapshot, objects: Vec::new(), break_glasses: Vec::new() }
+        let (objects, break_glasses) = (Vec::new(), Vec::new());
+        Observed { snapshot, objects, schemas: Catalog::built_in_shared(), break_glasses }
     }
 
     fn object(watched: Watched, name: &str, unreadable: Option<&str>) -> ObservedObject {
@@ -305,6 +319,7 @@ mod tests {
 
     #[test]
     fn a_policy_is_told_what_became_of_it() {
+        let types = &TypeWarnings::default();
         let now = Timestamp::UNIX_EPOCH;
         let good = policy("p", "validations: [{expression: 'true'}], validationActions: [Deny]");
         let unbound = policy("p", "validations: [{expression: 'true'}]");
@@ -316,7 +331,7 @@ mod tests {
             |document: &String, registered: bool, unreadable: Option<&str>, expect: &[&str]| {
                 let observed = observed(std::slice::from_ref(document));
                 let registered = registered.then(|| Arc::clone(&observed.snapshot));
-                let known = Known::new(&observed, registered.as_deref());
+                let known = Known::new(&observed, registered.as_deref(), types);
                 let object = object(Watched::Validating, "p", unreadable);
                 let status = known.status(&object, now).unwrap();
                 assert_eq!(lines(&status), expect);
@@ -350,7 +365,7 @@ mod tests {
         );
         let observed = observed(std::slice::from_ref(&broken));
         let status =
-            Known::new(&observed, None).status(&object(Watched::Validating, "p", None), now);
+            Known::new(&observed, None, types).status(&object(Watched::Validating, "p", None), now);
         let status = status.unwrap();
         assert_eq!(status.diagnostics.len(), 2);
         let [compiled, ready] = lines(&status).try_into().unwrap();
@@ -367,13 +382,14 @@ mod tests {
 
     #[test]
     fn a_binding_is_told_whom_it_binds() {
+        let types = &TypeWarnings::default();
         let check = |spec: &str, expect: &str| {
             let observed = observed(&[
                 policy("p", "validations: [{expression: 'true'}]"),
                 policy("broken", "validations: [{expression: x}]"),
                 binding("b", spec),
             ]);
-            let known = Known::new(&observed, None);
+            let known = Known::new(&observed, None, types);
             let object = object(Watched::Bindings, "b", None);
             let status = known.status(&object, Timestamp::UNIX_EPOCH).unwrap();
             assert_eq!(lines(&status), [expect]);
@@ -395,8 +411,9 @@ mod tests {
 
     #[test]
     fn a_condition_keeps_the_time_at_which_it_came_about() {
+        let types = &TypeWarnings::default();
         let observed = observed(&[policy("p", "validations: [{expression: 'true'}]")]);
-        let known = Known::new(&observed, None);
+        let known = Known::new(&observed, None, types);
         let mut object = object(Watched::Validating, "p", None);
         let first = known.status(&object, Timestamp::UNIX_EPOCH).unwrap();
         object.status = Some(first.clone());

@@ -6,6 +6,7 @@
 //! - At most [`STATUS_WRITES_MAX`] writes are under way. One that fails is tried again.
 
 pub mod conditions;
+mod types;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,10 +19,12 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use crate::cel::Version;
 use crate::controller::cluster::state::{Observed, ObservedObject, Watched};
 use crate::controller::limits::{RETRY_INTERVAL_MAX, STATUS_INTERVAL, STATUS_WRITES_MAX};
 use crate::controller::registration::FIELD_MANAGER;
 use crate::controller::status::conditions::{Known, says_the_same};
+use crate::controller::status::types::TypeWarnings;
 use crate::policy::api::{MutatingPolicy, PolicyBinding, PolicyStatus, ValidatingPolicy};
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -42,10 +45,17 @@ pub struct Inputs {
 }
 
 /// Keeps the status of all policies and bindings. Ends when nothing is observed any more.
-pub async fn keep(client: Client, metrics: Arc<Metrics>, clock: fn() -> Timestamp, inputs: Inputs) {
+pub async fn keep(
+    client: Client,
+    metrics: Arc<Metrics>,
+    clock: fn() -> Timestamp,
+    version: Version,
+    inputs: Inputs,
+) {
     let Inputs { mut observed, mut registered, mut leads } = inputs;
     // What we wrote: it may not have been observed yet.
     let mut written: HashMap<Key, PolicyStatus> = HashMap::new();
+    let mut types = TypeWarnings::default();
     loop {
         sleep(STATUS_INTERVAL).await;
         let seen = observed.borrow_and_update().clone();
@@ -56,7 +66,9 @@ pub async fn keep(client: Client, metrics: Arc<Metrics>, clock: fn() -> Timestam
             written.clear();
         }
         if let Some(seen) = seen.filter(|_| is_leader) {
-            let writes = pending(&seen, asked.as_deref(), &mut written, clock());
+            types.refresh(&seen, version).await;
+            let known = Known::new(&seen, asked.as_deref(), &types);
+            let writes = pending(&seen, &known, &mut written, clock());
             let client = &client;
             let writing = futures::stream::iter(writes).map(async |(object, status)| {
                 let result = write(client, &object, &status).await;
@@ -96,13 +108,12 @@ pub async fn keep(client: Client, metrics: Arc<Metrics>, clock: fn() -> Timestam
 /// The statuses that are not yet as they should be. What is gone is forgotten.
 fn pending(
     seen: &Observed,
-    registered: Option<&Snapshot>,
+    known: &Known<'_>,
     written: &mut HashMap<Key, PolicyStatus>,
     now: Timestamp,
 ) -> Vec<(ObservedObject, PolicyStatus)> {
     let here: HashSet<Key> = seen.objects.iter().map(key).collect();
     written.retain(|key, _| here.contains(key));
-    let known = Known::new(seen, registered);
     let mut writes = Vec::new();
     for object in &seen.objects {
         let last = written.get(&key(object)).or(object.status.as_ref()).cloned();

@@ -28,7 +28,7 @@ pub use rules::{
     LabelSelector, LabelSelectorRequirement, MatchPolicy, MatchResources, NamedRule, Operation,
     Scope, SelectorOperator,
 };
-pub use status::{PolicyDiagnostic, PolicyStatus};
+pub use status::{ExpressionWarning, PolicyDiagnostic, PolicyStatus, TypeChecking};
 pub use validating::{Severity, ValidatingPolicy, ValidatingPolicySpec, ValidationAction};
 
 /// The API group of every resource of ours.

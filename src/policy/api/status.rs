@@ -23,6 +23,29 @@ pub struct PolicyStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "crate::policy::api::status::any_object")]
     pub last_good: Option<serde_json::Value>,
+    /// What is wrong with the types of the expressions of a ValidatingPolicy, by the schemas of what it matches.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub type_checking: Option<TypeChecking>,
+}
+
+/// What the second type check found, field for field as in a ValidatingAdmissionPolicy. It keeps nothing out of force.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TypeChecking {
+    /// A warning for each expression that has one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-kubernetes-list-type" = "atomic"))]
+    pub expression_warnings: Vec<ExpressionWarning>,
+}
+
+/// What is wrong with an expression for objects of some kinds that the policy matches.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpressionWarning {
+    /// The path of the field, such as `spec.validations[0].expression`.
+    pub field_ref: String,
+    /// What is wrong, kind by kind.
+    pub warning: String,
 }
 
 fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {

@@ -163,6 +163,7 @@ fn its_alerts_are_those_of_the_documents_and_ask_for_metrics_that_exist() {
     let text = |alert: &Value, field: &str| alert[field].as_str().unwrap().to_owned();
     let names: BTreeSet<String> = alerts.iter().map(|alert| text(alert, "alert")).collect();
     let operations = read("docs/operations.md");
+    let registry = read("src/telemetry/metrics.rs");
     let rows = operations.lines().filter(|line| line.starts_with("| `Portcullis"));
     let told: BTreeSet<String> =
         rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect();
@@ -170,6 +171,8 @@ fn its_alerts_are_those_of_the_documents_and_ask_for_metrics_that_exist() {
     for alert in alerts {
         let expression = text(alert, "expr");
         for metric in metrics(&expression) {
+            let registered = metric.trim_start_matches("portcullis_").trim_end_matches("_total");
+            assert!(registry.contains(&format!("\"{registered}\"")), "{metric} is not registered");
             assert!(
                 operations.contains(&format!("| `{metric}` |")),
                 "{expression}: no such metric: {metric}"

@@ -116,6 +116,7 @@ fn accepts_and_rejects_as_installed_upgraded_and_uninstalled() {
     whoever_is_on_call_breaks_the_glass(&release, &guarded);
     let second = it_is_upgraded(&release, &guarded, first, second_port);
     assert_no_right_is_missing(&second);
+    assert_everything_was_written(second_port);
 
     it_is_uninstalled(&release, &guarded, second);
 }
@@ -272,6 +273,17 @@ fn assert_no_right_is_missing(replica: &Replica) {
     // The one that a test takes away on purpose.
     let wanted: Vec<_> = wanted.iter().filter(|line| !line.contains("limitranges")).collect();
     assert!(wanted.is_empty(), "{wanted:#?}");
+}
+
+/// Its own count of what it could not write.
+fn assert_everything_was_written(port: u16) {
+    let url = format!("https://127.0.0.1:{port}/metrics");
+    let told = said(Command::new("curl").args(["--silent", "--fail", "--insecure", &url]));
+    let writes =
+        told.assert_accepted().stdout.lines().filter(|line| line.contains("cluster_writes_total{"));
+    let failed: Vec<&str> = writes.filter(|line| line.contains("result=\"error\"")).collect();
+    assert!(failed.is_empty(), "{failed:?}");
+    assert!(told.stdout.contains("what=\"registration\",result=\"ok\""), "{}", told.stdout);
 }
 
 fn said(command: &mut Command) -> Said {

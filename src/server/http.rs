@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use http::header::{ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
@@ -17,7 +17,6 @@ use crate::policy::api::FailurePolicy;
 use crate::server::limits::{BODY_FREE_BYTES, Limits, REQUEST_TIMEOUT_MAX};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{self, Webhook};
-use crate::telemetry::traces::Parent;
 
 /// A failure policy is a webhook of its own, and its policies are asked alone: a request that both match is not asked
 /// about twice.
@@ -37,28 +36,18 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
-    /// The answer to the body of a request, as JSON.
+    /// The answer to the body of a request, as JSON, by the policies with this failure policy, or by all. It should be
+    /// there before `deadline`.
     fn answer(
         &self,
-        call: Call,
+        webhook: Webhook,
+        failure: Option<FailurePolicy>,
         body: Vec<u8>,
+        deadline: Instant,
     ) -> impl Future<Output = Result<Vec<u8>, HttpError>> + Send;
 
     /// All metrics, in OpenMetrics text.
     fn metrics(&self) -> String;
-}
-
-/// How a decision is asked for.
-#[derive(Clone, Debug)]
-pub struct Call {
-    /// By which webhook.
-    pub webhook: Webhook,
-    /// Only the policies with this failure policy are asked.
-    pub failure: Option<FailurePolicy>,
-    /// When the answer should be there.
-    pub deadline: Instant,
-    /// The trace that it is part of.
-    pub trace: Option<Parent>,
 }
 
 /// Why a request has no answer.
@@ -125,14 +114,20 @@ pub(in crate::server) async fn respond<H: Handler>(
             "not found; there are /validate, /mutate, /healthz, /readyz and /metrics",
         )),
     };
-    Ok(answer.unwrap_or_else(|error| {
+    let mut answer = answer.unwrap_or_else(|error| {
         // A probe that finds the server unready is no error.
         if error.status != StatusCode::SERVICE_UNAVAILABLE {
             tracing::debug!(%error, "HTTP request refused");
         }
         shared.metrics.http_error(error.status.as_u16());
         refusal(&error)
-    }))
+    });
+    if shared.stopping.load(Ordering::Relaxed) {
+        // A connection that is in use when it is closed may lose a request that is on its way; one that the client was
+        // told not to use again can't.
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(answer)
 }
 
 fn unready<H: Handler>(shared: &Shared<H>) -> Option<&'static str> {
@@ -183,9 +178,7 @@ async fn webhook<H: Handler>(
             return Err(error);
         }
     };
-    let trace = parts.headers.get("traceparent").and_then(|header| header.to_str().ok());
-    let call = Call { webhook, failure, deadline, trace: trace.and_then(Parent::read) };
-    let answer = shared.handler.answer(call, body).await?;
+    let answer = shared.handler.answer(webhook, failure, body, deadline).await?;
     Ok(response(StatusCode::OK, "application/json", answer))
 }
 

@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::policy::api::FailurePolicy;
 use crate::server::certificates::{SelfMade, make};
-use crate::server::{
-    Call, Certificate, Clients, Handler, HttpError, Limits, Server, Stopped, serve,
-};
+use crate::server::{Certificate, Clients, Handler, HttpError, Limits, Server, Stopped, serve};
 use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Webhook;
 
 /// Says what it was asked; `slow` bodies take a while, `large` answers are large.
 #[derive(Default)]
@@ -35,14 +35,20 @@ impl Handler for Echo {
         (!self.ready.load(Ordering::Relaxed)).then_some("waiting for policies")
     }
 
-    async fn answer(&self, call: Call, body: Vec<u8>) -> Result<Vec<u8>, HttpError> {
+    async fn answer(
+        &self,
+        webhook: Webhook,
+        _: Option<FailurePolicy>,
+        body: Vec<u8>,
+        _: Instant,
+    ) -> Result<Vec<u8>, HttpError> {
         match body.as_slice() {
             b"slow" => sleep(SLOW).await,
             b"large" => return Ok(vec![b'x'; 1_000_000]),
             b"bad" => return Err(HttpError::new(StatusCode::BAD_REQUEST, "no request")),
             _ => {}
         }
-        Ok(format!("{} {}", call.webhook.word(), body.len()).into_bytes())
+        Ok(format!("{} {}", webhook.word(), body.len()).into_bytes())
     }
 
     fn metrics(&self) -> String {
@@ -453,9 +459,18 @@ async fn requests_in_flight_are_answered_when_it_stops() {
 async fn while_it_lingers_it_answers_but_is_not_ready() {
     let linger = Duration::from_millis(500);
     let mut server = start(Limits::default(), linger).await;
+    let mut kept = server.connect().await;
+    kept.send(post("/validate", "{}")).await;
+    let (_, head, _) = kept.answer().await.unwrap();
+    assert!(!head.to_lowercase().contains("connection: close"), "{head}");
     let stopping = Instant::now();
     server.stop.take();
     sleep(Duration::from_millis(100)).await;
+    // The client hears not to ask again on a connection that will go, before it goes.
+    kept.send(post("/validate", "{}")).await;
+    let (status, head, _) = kept.answer().await.unwrap();
+    assert!(status == 200 && head.to_lowercase().contains("connection: close"), "{head}");
+    assert!(kept.closed_after().await < linger);
     let (status, _, body) = server.ask("GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n").await;
     assert_eq!((status, body.as_str()), (503, "stopping\n"));
     assert_eq!(server.ask(post("/validate", "{}")).await.0, 200);

@@ -195,5 +195,6 @@ fn authorize(spec: &Json, check: &Check, user: &str) -> cel::Answer {
         allowed: decision == "allow",
         reason: text("reason").to_owned(),
         error: Some(text("error").to_owned()).filter(|error| !error.is_empty()),
+        unasked: false,
     }
 }

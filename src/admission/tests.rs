@@ -10,7 +10,7 @@ use crate::admission::{
     Asked, Facts, NamespaceObject, Need, NoCluster, Phase, Snapshot, Source, Stopwatch, gather,
     native_message, review,
 };
-use crate::cel::{Arena, Version};
+use crate::cel::{Answer, Arena, Version};
 use crate::policy::Definitions;
 use crate::policy::compile::State;
 use crate::policy::manifest::read;
@@ -323,6 +323,47 @@ fn gathering_goes_on_until_nothing_is_missing_and_ends_if_nothing_comes() {
     let status = runtime.block_on(gathered).status.unwrap();
     assert_eq!(status.code, 500);
     assert_eq!(status.message, "Internal error occurred: namespace `ns` could not be found out");
+}
+
+/// An API server that is out of reach.
+struct OutOfReach;
+
+impl Source for OutOfReach {
+    async fn fetch(&self, _: &crate::policy::Request<'_>, need: &Need, facts: &mut Facts) {
+        let Need::Authorization(check) = need else { return };
+        let error = Some("connection refused".to_owned());
+        facts.add_answer(*check.clone(), Answer { error, unasked: true, ..Answer::default() });
+    }
+}
+
+#[test]
+fn an_authorizer_that_cannot_be_asked_says_neither_yes_nor_no() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let check = "authorizer.group('').resource('pods').check('create')";
+    let rows = [
+        ("Fail", format!("{check}.allowed()"), false),
+        ("Fail", format!("!{check}.allowed()"), false),
+        ("Ignore", format!("{check}.allowed()"), true),
+        ("Ignore", format!("!{check}.allowed()"), true),
+        // Who thinks of it can do as they like.
+        ("Fail", format!("{check}.errored() && {check}.error() != ''"), true),
+        ("Ignore", format!("!{check}.errored()"), false),
+    ];
+    for (failure, expression, allowed) in rows {
+        let spec = format!("failurePolicy: {failure}, {DENY}[{{expression: \"{expression}\"}}]");
+        let snapshot = snapshot(&[("p", &spec)]);
+        let parsed = wire::parse(body().to_string().into_bytes()).unwrap();
+        let (request, mut facts, mut arena) = (parsed.request(), facts(), Arena::new());
+        let gathered =
+            gather(Phase::Validate, &request, &snapshot, &mut facts, &mut arena, &OutOfReach);
+        let decision = runtime.block_on(gathered);
+        assert_eq!(decision.allowed, allowed, "{failure}, {expression}");
+        let message = decision.status.map(|status| status.message).unwrap_or_default();
+        if failure == "Fail" && !allowed {
+            let expect = "the authorizer can't be asked: connection refused";
+            assert!(message.contains(expect), "{message}");
+        }
+    }
 }
 
 #[test]

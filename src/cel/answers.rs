@@ -53,6 +53,9 @@ pub struct Answer {
     pub reason: String,
     /// What went wrong when it was asked.
     pub error: Option<String>,
+    /// Whether it could not be asked at all. Then there is no yes and no no: `allowed()` is an error, as a policy that
+    /// denies what is allowed would otherwise let it pass.
+    pub unasked: bool,
 }
 
 /// The answers that were gathered before evaluation.

@@ -3,7 +3,7 @@
 //!
 //! # Guarantees
 //! - At most [`QUESTIONS_MAX`] questions are open, each for at most [`QUESTION_TIMEOUT`].
-//! - An authorizer that can't be asked is an answer with an error, and never a permission.
+//! - An authorizer that can't be asked is an answer with an error, and neither a permission nor a refusal.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -52,6 +52,7 @@ impl ClusterSource {
             allowed: status.allowed && !status.denied.unwrap_or_default(),
             reason: status.reason.unwrap_or_default(),
             error: status.evaluation_error.filter(|error| !error.is_empty()),
+            unasked: false,
         })
     }
 
@@ -87,7 +88,7 @@ impl Source for ClusterSource {
 
 fn unanswered(error: String) -> Answer {
     tracing::warn!(error, "the authorizer can't be asked");
-    Answer { allowed: false, reason: String::new(), error: Some(error) }
+    Answer { error: Some(error), unasked: true, ..Answer::default() }
 }
 
 /// The question as the API server takes it, about the requesting user or the service account that the check names.

@@ -3,6 +3,5 @@
 
 pub mod log;
 pub mod metrics;
-pub mod traces;
 
 pub use crate::telemetry::metrics::Metrics;

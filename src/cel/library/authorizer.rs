@@ -219,7 +219,13 @@ fn of<'a>(
 }
 
 fn allowed<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {
-    of(context, args, |decision| Value::Bool(decision.0.allowed))
+    match args {
+        [Value::Opaque(Opaque::Decision(Decision(answer)))] if answer.unasked => {
+            let error = answer.error.as_deref().unwrap_or("no answer");
+            Err(Fault::text(context.arena, format_args!("the authorizer can't be asked: {error}")))
+        }
+        _ => of(context, args, |decision| Value::Bool(decision.0.allowed)),
+    }
 }
 
 fn reason<'a>(context: Context<'a>, args: &[Value<'a>]) -> Outcome<'a> {

@@ -171,6 +171,7 @@ impl Authorizer {
             allowed: decision == "allow",
             reason: reason.to_owned(),
             error: (!error.is_empty()).then(|| error.to_owned()),
+            unasked: false,
         }
     }
 }

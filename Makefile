@@ -7,7 +7,7 @@ IMAGE ?= portcullis:dev
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: run test check e2e differential fuzz bench crds chart schemas image conformance help
+.PHONY: run test check e2e chaos differential fuzz bench crds chart schemas image conformance help
 
 run: ## build, serve policies/ over HTTPS, show three sample requests decided, keep serving
 	$(CARGO) run --release $(CARGO_FLAGS) --bin portcullis -- serve --policies policies --samples docs/samples
@@ -26,6 +26,10 @@ check: ## what a change must pass before review: format, lints, tests without a 
 
 e2e: ## run the tests against a real etcd and kube-apiserver (built on first use), or the cluster of KUBECONFIG
 	$(CARGO) test $(CARGO_FLAGS) --test cluster -- --test-threads=$(E2E_THREADS)
+	$(CARGO) test $(CARGO_FLAGS) --test chaos
+
+chaos: ## break what can break while a client writes, in full sizes, and print a table; half an hour
+	CHAOS=full $(CARGO) test $(CARGO_FLAGS) --test chaos -- --nocapture
 
 differential: ## compare N random expressions (default 100000) with the API server's own CEL, from SEED on
 	DIFFERENTIAL_CASES=$(or $(N),100000) DIFFERENTIAL_SEED=$(or $(SEED),1) \

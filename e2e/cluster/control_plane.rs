@@ -14,8 +14,20 @@ const START_PATIENCE: Duration = Duration::from_mins(2);
 
 pub struct ControlPlane {
     pub kubectl: Kubectl,
-    /// Held, so that the processes have an owner for as long as the run lives.
-    _processes: Vec<Process>,
+    pub pki: Pki,
+    pub api: Process,
+    pub etcd: Process,
+    /// Held, so that the process has an owner for as long as the run lives.
+    _manager: Process,
+    binaries: PathBuf,
+    ports: Ports,
+}
+
+#[derive(Clone, Copy)]
+struct Ports {
+    api: u16,
+    etcd: u16,
+    peer: u16,
 }
 
 impl ControlPlane {
@@ -23,15 +35,15 @@ impl ControlPlane {
         let binaries = binaries();
         let pki = Pki::create(&run.folder.join("pki"));
         let kubeconfig = run.folder.join("admin.kubeconfig");
-        let [api_port, etcd_port, peer_port] = free_ports();
-        let server = format!("https://127.0.0.1:{api_port}");
+        let [api, etcd, peer] = free_ports();
+        let ports = Ports { api, etcd, peer };
+        let server = format!("https://127.0.0.1:{api}");
         pki.kubeconfig(&kubeconfig, "admin", &server);
         pki.kubeconfig(&run.folder.join("manager.kubeconfig"), "kube-controller-manager", &server);
         let kubectl = Kubectl::new(binaries.join("kubectl"), kubeconfig);
 
-        let mut etcd = run.spawn("etcd", &mut etcd(&binaries, run, etcd_port, peer_port));
-        let mut api =
-            run.spawn("kube-apiserver", &mut api_server(&binaries, &pki, api_port, etcd_port));
+        let mut etcd = run.spawn("etcd", &mut etcd_command(&binaries, run, ports));
+        let mut api = run.spawn("kube-apiserver", &mut api_server(&binaries, &pki, ports));
         eventually("the API server is ready", START_PATIENCE, || {
             etcd.assert_alive();
             api.assert_alive();
@@ -42,7 +54,28 @@ impl ControlPlane {
             manager.assert_alive();
             kubectl.run(&["get", "serviceaccount", "default", "-n", "default"]).ok()
         });
-        Self { kubectl, _processes: vec![etcd, api, manager] }
+        Self { kubectl, pki, api, etcd, _manager: manager, binaries, ports }
+    }
+
+    pub fn api_port(&self) -> u16 {
+        self.ports.api
+    }
+
+    /// Starts an API server in the place of one that was killed; it takes seconds until it is ready.
+    pub fn start_api(&mut self, run: &Run) {
+        let mut command = api_server(&self.binaries, &self.pki, self.ports);
+        self.api = run.spawn("kube-apiserver", &mut command);
+    }
+
+    /// Starts etcd in the place of one that was killed, with its data.
+    pub fn start_etcd(&mut self, run: &Run) {
+        self.etcd = run.spawn("etcd", &mut etcd_command(&self.binaries, run, self.ports));
+    }
+
+    pub fn await_api(&self) {
+        eventually("the API server is ready", START_PATIENCE, || {
+            self.kubectl.run(&["get", "--raw", "/readyz"]).ok()
+        });
     }
 }
 
@@ -68,9 +101,9 @@ pub fn free_ports<const N: usize>() -> [u16; N] {
     listeners.map(|listener| listener.local_addr().unwrap().port())
 }
 
-fn etcd(binaries: &Path, run: &Run, port: u16, peer_port: u16) -> Command {
+fn etcd_command(binaries: &Path, run: &Run, ports: Ports) -> Command {
     let (client, peer) =
-        (format!("http://127.0.0.1:{port}"), format!("http://127.0.0.1:{peer_port}"));
+        (format!("http://127.0.0.1:{}", ports.etcd), format!("http://127.0.0.1:{}", ports.peer));
     let mut etcd = Command::new(binaries.join("etcd"));
     etcd.args(["--name=e2e", "--unsafe-no-fsync", "--log-level=warn"])
         .arg(format!("--data-dir={}", run.folder.join("etcd").display()))
@@ -86,13 +119,13 @@ fn etcd(binaries: &Path, run: &Run, port: u16, peer_port: u16) -> Command {
     etcd
 }
 
-fn api_server(binaries: &Path, pki: &Pki, port: u16, etcd_port: u16) -> Command {
+fn api_server(binaries: &Path, pki: &Pki, ports: Ports) -> Command {
     let mut api = Command::new(binaries.join("kube-apiserver"));
-    api.arg(format!("--etcd-servers=http://127.0.0.1:{etcd_port}"))
+    api.arg(format!("--etcd-servers=http://127.0.0.1:{}", ports.etcd))
         .args(["--bind-address=127.0.0.1", "--advertise-address=127.0.0.1"])
         // Loopback is no valid address of an endpoint, so the server must not try to publish itself.
         .arg("--endpoint-reconciler-type=none")
-        .arg(format!("--secure-port={port}"))
+        .arg(format!("--secure-port={}", ports.api))
         .arg(format!("--tls-cert-file={}", pki.path("kube-apiserver.crt")))
         .arg(format!("--tls-private-key-file={}", pki.path("kube-apiserver.key")))
         .arg(format!("--client-ca-file={}", pki.path("ca.crt")))

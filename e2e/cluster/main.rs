@@ -17,6 +17,7 @@ mod answers;
 mod break_glass;
 mod changes;
 mod chart;
+#[allow(dead_code, reason = "only the chaos tests stop it in parts")]
 mod control_plane;
 mod helm;
 mod installed;
@@ -24,6 +25,7 @@ mod kubectl;
 mod natively;
 mod outages;
 mod pki;
+#[allow(dead_code, reason = "only the chaos tests send signals")]
 mod processes;
 mod release;
 mod schemas;

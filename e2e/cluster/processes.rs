@@ -109,6 +109,20 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// Sends a signal: `TERM`, `STOP`, `CONT`.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args(["-s", name]).arg(self.id().to_string()).status();
+        assert!(sent.unwrap().success(), "{} can't be sent {name}", self.name);
+    }
+
+    /// Waits for its end; a process that fails, fails the test.
+    pub fn await_end(&mut self, patience: Duration) {
+        let status = eventually(&format!("{} has ended", self.name), patience, || {
+            self.child.try_wait().unwrap().ok_or_else(|| "it still runs".to_owned())
+        });
+        assert!(status.success(), "{} ended with {status}:\n{}", self.name, self.log_tail());
+    }
+
     pub fn id(&self) -> u32 {
         self.child.id()
     }

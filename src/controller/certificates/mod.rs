@@ -7,6 +7,7 @@
 //! # Guarantees
 //! - Replicas agree: a Secret is created once and replaced only as it was read; who loses reads what the winner wrote.
 //! - A Secret without `ca.key` is somebody else's (cert-manager's, say): it is read and never written.
+//! - A Secret that was deleted is written again as it was: the API server goes on trusting what is served.
 //! - While the Secret can't be read, the certificate that is served stays.
 
 pub mod authority;
@@ -83,7 +84,8 @@ pub async fn keep(
     certificates: watch::Sender<Option<Arc<Material>>>,
 ) {
     while !certificates.is_closed() {
-        let wait = match ensure(&client, &options, &metrics, clock).await {
+        let kept = certificates.borrow().clone();
+        let wait = match ensure(&client, &options, &metrics, clock, kept.as_deref()).await {
             Ok(material) => {
                 if let Some(at) = expiry(&material) {
                     metrics.certificate_expires(at.as_second());
@@ -119,6 +121,7 @@ pub async fn ensure(
     options: &Options,
     metrics: &Metrics,
     clock: fn() -> Timestamp,
+    kept: Option<&Material>,
 ) -> Result<Material, CertificateError> {
     let api: Api<Secret> = Api::namespaced(client.clone(), &options.namespace);
     let name = format!("{}/{}", options.namespace, options.secret);
@@ -128,16 +131,18 @@ pub async fn ensure(
         let secret = api.get_opt(&options.secret).await.map_err(failed)?;
         let material = secret.as_ref().map(material);
         let material = material.filter(|material| !is_blank(material));
-        let (material, why) = match next(material.as_ref(), &options.names, clock())? {
-            Next::Replace(material, why) => (material, why),
+        let lost = kept.filter(|kept| material.is_none() && kept.authority_key_pem.is_some());
+        let (material, why) = match (lost, next(material.as_ref(), &options.names, clock())?) {
+            (Some(kept), _) => (kept.clone(), "it was lost"),
+            (None, Next::Replace(material, why)) => (material, why),
             // There is some, or there would be nothing to keep.
-            Next::Keep => return Ok(material.unwrap_or_else(blank)),
+            (None, Next::Keep) => return Ok(material.unwrap_or_else(blank)),
         };
         let written = write(client, &api, options, secret, &material).await;
         match written {
             Ok(()) => {
                 metrics.written(Written::Certificate, true);
-                tracing::info!(secret = name, "made a new certificate: {why}");
+                tracing::info!(secret = name, "wrote a certificate: {why}");
                 return Ok(material);
             }
             // Another replica was faster: what it wrote is read next.

@@ -28,6 +28,7 @@ use crate::server::review::Reviewer;
 use crate::server::{Certificate, Clients, Limits, Server, certificates, runtime, serve};
 use crate::telemetry::Metrics;
 use crate::telemetry::log::{self, Format};
+use crate::telemetry::traces::Traces;
 
 /// The port that is listened on if none is given.
 const PORT: u16 = 8443;
@@ -72,6 +73,12 @@ pub struct ServeArgs {
     /// How it is logged
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
+    /// Sends traces to this OpenTelemetry collector, over HTTP: `http://collector:4318`
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+    /// The part of the requests to trace that belong to no trace yet, from 0 to 1
+    #[arg(long, default_value_t = 0.01)]
+    trace_ratio: f64,
     #[command(flatten)]
     cluster: cluster::ClusterArgs,
 }
@@ -117,7 +124,8 @@ async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
     let followed = tokio::spawn(follow(args.policies.clone(), publisher));
     let listener = bind(args.listen()).await?;
     let address = listener.local_addr()?;
-    let reviewer = Arc::new(Reviewer::new(NoCluster, metrics.clone(), ledger(args)?));
+    let reviewer =
+        Arc::new(Reviewer::new(NoCluster, metrics.clone(), ledger(args)?).traced(traces(args)?));
     let kept = reviewer.clone();
     let answered = tokio::spawn(async move { kept.follow(snapshots).await });
     let shown = args.samples.clone().map(|folder| {
@@ -149,12 +157,15 @@ struct Place<S> {
 
 impl<S: Source> Place<S> {
     async fn serve(self) -> Result<Exit, Failure> {
-        let Place { listener, certificates, clients, reviewer: handler, metrics, linger } = self;
+        let Place { listener, certificates, clients, reviewer, metrics, linger } = self;
+        let handler = reviewer.clone();
         let address = listener.local_addr()?;
         tracing::info!("listening on https://{address}");
         let limits = Limits::default();
         let server = Server { listener, certificates, clients, handler, metrics, limits, linger };
         let stopped = serve(server, told_to_stop()?).await.map_err(Failure::new)?;
+        // It blocks, on the way out.
+        let _ = tokio::task::spawn_blocking(move || reviewer.stop()).await;
         tracing::info!(cut_off = stopped.cut_off, "stopped");
         Ok(Exit::Ok)
     }
@@ -176,6 +187,14 @@ fn told_to_stop() -> Result<impl Future<Output = ()>, Failure> {
         }
         tracing::info!("stopping");
     })
+}
+
+fn traces(args: &ServeArgs) -> Result<Option<Traces>, Failure> {
+    if !(0.0..=1.0).contains(&args.trace_ratio) {
+        return Err(Failure::new("--trace-ratio is between 0 and 1"));
+    }
+    let start = |endpoint: &String| Traces::start(endpoint, args.trace_ratio);
+    args.otlp_endpoint.as_ref().map(start).transpose().map_err(Failure::new)
 }
 
 fn clients(args: &ServeArgs) -> Result<Option<Clients>, Failure> {

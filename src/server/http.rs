@@ -17,6 +17,7 @@ use crate::policy::api::FailurePolicy;
 use crate::server::limits::{BODY_FREE_BYTES, Limits, REQUEST_TIMEOUT_MAX};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{self, Webhook};
+use crate::telemetry::traces::Parent;
 
 /// A failure policy is a webhook of its own, and its policies are asked alone: a request that both match is not asked
 /// about twice.
@@ -36,18 +37,28 @@ pub trait Handler: Send + Sync + 'static {
         None
     }
 
-    /// The answer to the body of a request, as JSON, by the policies with this failure policy, or by all. It should be
-    /// there before `deadline`.
+    /// The answer to the body of a request, as JSON.
     fn answer(
         &self,
-        webhook: Webhook,
-        failure: Option<FailurePolicy>,
+        call: Call,
         body: Vec<u8>,
-        deadline: Instant,
     ) -> impl Future<Output = Result<Vec<u8>, HttpError>> + Send;
 
     /// All metrics, in OpenMetrics text.
     fn metrics(&self) -> String;
+}
+
+/// How a decision is asked for.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// By which webhook.
+    pub webhook: Webhook,
+    /// Only the policies with this failure policy are asked.
+    pub failure: Option<FailurePolicy>,
+    /// When the answer should be there.
+    pub deadline: Instant,
+    /// The trace that it is part of.
+    pub trace: Option<Parent>,
 }
 
 /// Why a request has no answer.
@@ -178,7 +189,9 @@ async fn webhook<H: Handler>(
             return Err(error);
         }
     };
-    let answer = shared.handler.answer(webhook, failure, body, deadline).await?;
+    let trace = parts.headers.get("traceparent").and_then(|header| header.to_str().ok());
+    let call = Call { webhook, failure, deadline, trace: trace.and_then(Parent::read) };
+    let answer = shared.handler.answer(call, body).await?;
     Ok(response(StatusCode::OK, "application/json", answer))
 }
 

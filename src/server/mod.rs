@@ -25,7 +25,7 @@ use std::io;
 pub use crate::server::accept::{ServeError, Server, Stopped, serve};
 pub use crate::server::certificates::{Certificate, CertificateError, SelfMade};
 pub use crate::server::clients::{Clients, ClientsError};
-pub use crate::server::http::{Handler, HttpError};
+pub use crate::server::http::{Call, Handler, HttpError};
 pub use crate::server::limits::Limits;
 pub use crate::server::review::Reviewer;
 

@@ -22,12 +22,13 @@ use crate::admission::{
 };
 use crate::ledger::{self, Entry, Ledger, Verdict};
 use crate::policy::Request;
-use crate::policy::api::{FailurePolicy, ValidationAction};
+use crate::policy::api::ValidationAction;
 use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::request::Operation;
-use crate::server::http::{Handler, HttpError};
+use crate::server::http::{Call, Handler, HttpError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{self, Answer, LedgerTotals, PolicyResult, Webhook};
+use crate::telemetry::traces::{Answered, Parent, Slow, Traces};
 
 /// When a policy is slow: a hundred of its kind would be felt by whoever waits at the command line.
 const SLOW: Duration = Duration::from_millis(20);
@@ -49,6 +50,7 @@ pub struct Reviewer<S> {
     source: S,
     metrics: Arc<Metrics>,
     ledger: Option<Ledger>,
+    traces: Option<Traces>,
 }
 
 /// The policies that decide now.
@@ -63,7 +65,20 @@ impl<S: Source> Reviewer<S> {
     /// A reviewer that is not ready before policies are [put in force](Reviewer::put_in_force).
     pub fn new(source: S, metrics: Arc<Metrics>, ledger: Option<Ledger>) -> Reviewer<S> {
         let (in_force, stale) = (ArcSwapOption::empty(), AtomicBool::new(false));
-        Reviewer { in_force, stale, source, metrics, ledger }
+        Reviewer { in_force, stale, source, metrics, ledger, traces: None }
+    }
+
+    /// The same, with spans for what it decides.
+    #[must_use]
+    pub fn traced(self, traces: Option<Traces>) -> Reviewer<S> {
+        Reviewer { traces, ..self }
+    }
+
+    /// Sends what is left of the traces.
+    pub fn stop(&self) {
+        if let Some(traces) = &self.traces {
+            traces.stop();
+        }
     }
 
     /// Decides by this snapshot from the next request on. Requests in flight are decided by the one they began with.
@@ -148,14 +163,9 @@ impl<S: Source> Handler for Reviewer<S> {
         self.stale.load(Ordering::Relaxed).then_some("cut off from the API server")
     }
 
-    async fn answer(
-        &self,
-        webhook: Webhook,
-        failure: Option<FailurePolicy>,
-        body: Vec<u8>,
-        deadline: Instant,
-    ) -> Result<Vec<u8>, HttpError> {
-        let begun = Instant::now();
+    async fn answer(&self, call: Call, body: Vec<u8>) -> Result<Vec<u8>, HttpError> {
+        let Call { webhook, failure, deadline, trace } = call;
+        let (begun, begun_at) = (Instant::now(), self.traces.as_ref().map(|_| now()));
         let failed = |error| {
             let unknown = metrics::Operation::Unknown;
             self.metrics.request(webhook, unknown, Answer::Error, begun.elapsed());
@@ -187,6 +197,10 @@ impl<S: Source> Handler for Reviewer<S> {
                 self.metrics.outcome(&outcome.policy.name, result);
             }
         }
+        if let (Some(traces), Some(begun_at)) = (&self.traces, begun_at) {
+            let took = begun.elapsed();
+            tell(traces, trace.as_ref(), webhook, &request, &decision, (begun_at, took));
+        }
         self.record(&request, &decision, &in_force.digest);
         Ok(answer)
     }
@@ -198,6 +212,46 @@ impl<S: Source> Handler for Reviewer<S> {
         }
         self.metrics.text()
     }
+}
+
+/// Makes the spans of a request that began then and took so long.
+fn tell(
+    traces: &Traces,
+    parent: Option<&Parent>,
+    webhook: Webhook,
+    request: &Request<'_>,
+    decision: &Decision<'_>,
+    (begun, took): (Timestamp, Duration),
+) {
+    // Policies go one after the other.
+    let mut after = Duration::ZERO;
+    let mut slow = Vec::new();
+    for outcome in &decision.outcomes {
+        if outcome.took >= SLOW {
+            slow.push(Slow { policy: &outcome.policy.name, after, took: outcome.took });
+        }
+        after += outcome.took;
+    }
+    let answered = Answered {
+        webhook: webhook.word(),
+        operation: request.operation.as_str(),
+        resource: &resource(request),
+        namespace: request.namespace,
+        uid: request.uid,
+        answer: label(decision).word(),
+        begun: begun.into(),
+        took,
+        slow: &slow,
+    };
+    traces.record(parent, answered);
+}
+
+/// `apps/v1/deployments/scale`.
+fn resource(request: &Request<'_>) -> String {
+    let resource = request.resource;
+    let parts = [resource.group, resource.version, resource.resource, request.subresource];
+    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+    parts.join("/")
 }
 
 /// The clock of one request.
@@ -261,14 +315,11 @@ fn entry(request: &Request<'_>, decision: &Decision<'_>, policies: &str, time: T
             message: outcome.failures.first().map(|f| f.message.clone()).unwrap_or_default(),
         })
     });
-    let resource = request.resource;
-    let parts = [resource.group, resource.version, resource.resource, request.subresource];
-    let parts: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
     Entry {
         time,
         uid: request.uid.to_owned(),
         operation: request.operation.as_str().to_owned(),
-        resource: parts.join("/"),
+        resource: resource(request),
         namespace: request.namespace.to_owned(),
         name: request.name.to_owned(),
         user: request.user.name.to_owned(),

@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::policy::api::FailurePolicy;
 use crate::server::certificates::{SelfMade, make};
-use crate::server::{Certificate, Clients, Handler, HttpError, Limits, Server, Stopped, serve};
+use crate::server::{
+    Call, Certificate, Clients, Handler, HttpError, Limits, Server, Stopped, serve,
+};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::Webhook;
 
 /// Says what it was asked; `slow` bodies take a while, `large` answers are large.
 #[derive(Default)]
@@ -35,20 +35,14 @@ impl Handler for Echo {
         (!self.ready.load(Ordering::Relaxed)).then_some("waiting for policies")
     }
 
-    async fn answer(
-        &self,
-        webhook: Webhook,
-        _: Option<FailurePolicy>,
-        body: Vec<u8>,
-        _: Instant,
-    ) -> Result<Vec<u8>, HttpError> {
+    async fn answer(&self, call: Call, body: Vec<u8>) -> Result<Vec<u8>, HttpError> {
         match body.as_slice() {
             b"slow" => sleep(SLOW).await,
             b"large" => return Ok(vec![b'x'; 1_000_000]),
             b"bad" => return Err(HttpError::new(StatusCode::BAD_REQUEST, "no request")),
             _ => {}
         }
-        Ok(format!("{} {}", webhook.word(), body.len()).into_bytes())
+        Ok(format!("{} {}", call.webhook.word(), body.len()).into_bytes())
     }
 
     fn metrics(&self) -> String {

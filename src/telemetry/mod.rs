@@ -3,5 +3,6 @@
 
 pub mod log;
 pub mod metrics;
+pub mod traces;
 
 pub use crate::telemetry::metrics::Metrics;

@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use crate::admission::Source;
 use crate::cel::Version;
-use crate::cli::serve::{Place, ServeArgs, bind, clients, ledger};
+use crate::cli::serve::{Place, ServeArgs, bind, clients, ledger, traces};
 use crate::cli::{Exit, Failure};
 use crate::controller::certificates::authority::Material;
 use crate::controller::registration::Endpoint;
@@ -112,7 +112,8 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let listener = bind(args.listen()).await?;
     let metrics = Arc::new(Metrics::new());
     let source = ClusterSource::new(client.clone());
-    let reviewer = Arc::new(Reviewer::new(source, metrics.clone(), ledger(args)?));
+    let reviewer = Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces(args)?);
+    let reviewer = Arc::new(reviewer);
     let (snapshot_sender, snapshots) = watch::channel(None);
     let (material_sender, material) = watch::channel(None);
     let (certificate_sender, certificates) = watch::channel(None);

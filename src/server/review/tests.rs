@@ -15,7 +15,7 @@ use crate::policy::facts::NamespaceObject;
 use crate::policy::manifest::{Manifest, read};
 use crate::policy::{Definitions, Request};
 use crate::server::review::Reviewer;
-use crate::server::{Handler, HttpError};
+use crate::server::{Call, Handler, HttpError};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Webhook;
 
@@ -104,7 +104,8 @@ async fn ask<S: Source>(
     body: impl ToString,
 ) -> Result<Value, HttpError> {
     let deadline = Instant::now() + Duration::from_millis(300);
-    let answer = reviewer.answer(webhook, None, body.to_string().into(), deadline).await?;
+    let call = Call { webhook, failure: None, deadline, trace: None };
+    let answer = reviewer.answer(call, body.to_string().into()).await?;
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
     assert_eq!(answer["kind"], "AdmissionReview");

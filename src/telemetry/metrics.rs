@@ -118,11 +118,6 @@ struct RequestLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct WebhookLabels {
-    webhook: Webhook,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct PolicyLabels {
     policy: String,
     result: PolicyResult,
@@ -199,7 +194,7 @@ pub struct LedgerTotals {
 pub struct Metrics {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
-    latency: Family<WebhookLabels, Histogram>,
+    latency: Family<RequestLabels, Histogram>,
     outcomes: Family<PolicyLabels, Counter>,
     policies: Family<StateLabels, Gauge>,
     reloads: Family<ReloadLabels, Counter>,
@@ -325,8 +320,9 @@ impl Metrics {
         answer: Answer,
         duration: Duration,
     ) {
-        self.requests.get_or_create(&RequestLabels { webhook, operation, answer }).inc();
-        self.latency.get_or_create(&WebhookLabels { webhook }).observe(duration.as_secs_f64());
+        let labels = RequestLabels { webhook, operation, answer };
+        self.requests.get_or_create(&labels).inc();
+        self.latency.get_or_create(&labels).observe(duration.as_secs_f64());
     }
 
     /// A policy did something else than pass. `policy` must name a policy that exists.

@@ -60,6 +60,7 @@ pub use crate::cel::formats::NamedFormat;
 pub(crate) use crate::cel::library::double_text;
 pub use crate::cel::library::{Function, LIBRARIES, Library, Overload};
 pub use crate::cel::net::Cidr;
+pub(crate) use crate::cel::parser::is_reserved;
 pub use crate::cel::program::Program;
 pub use crate::cel::quantity::Quantity;
 pub(crate) use crate::cel::quote::Quoted;

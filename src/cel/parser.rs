@@ -43,6 +43,11 @@ const RESERVED: [&str; 21] = [
     "while",
 ];
 
+/// Whether the grammar keeps this name for itself.
+pub(crate) fn is_reserved(name: &str) -> bool {
+    RESERVED.contains(&name)
+}
+
 /// The tree of an expression and how many nodes it has, or what is wrong with it.
 pub(crate) fn parse(source: &str, version: Version) -> Result<(Expr, ExprId), Diagnostic> {
     if source.len() > CODE_POINTS_MAX && source.chars().count() > CODE_POINTS_MAX {
@@ -375,7 +380,7 @@ impl Parser<'_> {
         }
         let name = self.expect(TokenKind::Ident, "IDENTIFIER")?;
         let text = self.text(name).to_owned();
-        if RESERVED.contains(&text.as_str()) {
+        if is_reserved(&text) {
             return Err(plain(name.span, format!("reserved identifier: {text}")));
         }
         let text = if dot { format!(".{text}") } else { text };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value as Json;
 
-use crate::cel::{StructType, Type};
+use crate::cel::{StructType, Type, is_reserved};
 
 /// What a value may be.
 #[derive(Clone, Debug, PartialEq)]
@@ -151,35 +151,6 @@ impl Shape {
             }
         }
     }
-}
-
-/// The words that the language keeps for itself.
-const RESERVED: [&str; 21] = [
-    "true",
-    "false",
-    "null",
-    "in",
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-    "while",
-];
-
-fn is_reserved(name: &str) -> bool {
-    RESERVED.contains(&name)
 }
 
 /// A name as an expression writes it: `a-b` is `a__dash__b`. `None` if it can't be written at all.

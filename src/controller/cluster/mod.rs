@@ -29,8 +29,8 @@ use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
-use crate::controller::cluster::schemas::{Versions, watch_schemas};
-use crate::controller::cluster::state::{KindKey, Observed, State, Watched};
+use crate::controller::cluster::schemas::watch_schemas;
+use crate::controller::cluster::state::{KindKey, Observed, State, Versions, Watched};
 pub(in crate::controller) use crate::controller::cluster::watches::Task;
 use crate::controller::cluster::watches::{watch_base, watch_equivalents, watch_params};
 use crate::controller::limits::{

@@ -5,7 +5,7 @@
 //! # Assumptions
 //! - Whoever is authenticated may read `/openapi/v3`, as everybody may who has the role `system:discovery`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use kube::Client;
@@ -13,15 +13,12 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use crate::controller::cluster::state::{Change, State};
+use crate::controller::cluster::state::{Change, State, Versions};
 use crate::controller::cluster::watches::Task;
 use crate::controller::limits::{RETRY_INTERVAL_MAX, SCHEMAS_INTERVAL};
 use crate::policy::api::{MutatingPolicySpec, NamedRule, PatchType};
 use crate::policy::manifest::Manifest;
 use crate::schema::Catalog;
-
-/// Groups and versions; `*` is any.
-pub type Versions = BTreeSet<(String, String)>;
 
 /// The groups and versions of the objects that a policy merges.
 fn merged_by(policy: &MutatingPolicySpec) -> impl Iterator<Item = (String, String)> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::controller::cluster::object::{BreakGlassObject, Content, Object, ObjectKey};
-use crate::controller::cluster::schemas::Versions;
 use crate::policy::Definitions;
 use crate::policy::api::{BreakGlassSpec, ParamKind, PolicyStatus};
 use crate::policy::definitions::{ParamKindFact, ParamScope};
@@ -14,6 +13,9 @@ use crate::policy::manifest::Manifest;
 use crate::policy::matching::Equivalents;
 use crate::policy::snapshot::Snapshot;
 use crate::schema::Catalog;
+
+/// Groups and versions; `*` is any.
+pub type Versions = BTreeSet<(String, String)>;
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

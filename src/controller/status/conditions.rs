@@ -7,6 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::controller::cluster::state::{Observed, ObservedObject, Watched};
 use crate::controller::limits::{DIAGNOSTICS_MAX, EXCERPT_CHARS_MAX, MESSAGE_CHARS_MAX};
+use crate::controller::status::text::cut;
 use crate::controller::status::types::TypeWarnings;
 use crate::policy::Origin;
 use crate::policy::api::{
@@ -248,13 +249,6 @@ fn explain(diagnostics: &[PolicyDiagnostic]) -> String {
         count => format!("\nand {} more, see status.diagnostics", count - 1),
     };
     format!("{field}: {message}{more}")
-}
-
-pub(in crate::controller::status) fn cut(text: &str, chars_max: usize) -> String {
-    match text.char_indices().nth(chars_max) {
-        None => text.to_owned(),
-        Some(_) => text.chars().take(chars_max - 1).chain(['…']).collect(),
-    }
 }
 
 #[cfg(test)]

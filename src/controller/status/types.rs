@@ -8,7 +8,7 @@ use crate::cel::Version;
 use crate::controller::cluster::state::Observed;
 use crate::controller::limits::{DIAGNOSTICS_MAX, EXCERPT_CHARS_MAX};
 use crate::controller::publish::on_a_thread;
-use crate::controller::status::conditions::cut;
+use crate::controller::status::text::cut;
 use crate::policy::Origin;
 use crate::policy::api::{ExpressionWarning, ValidatingPolicySpec};
 use crate::policy::types::warnings;

@@ -2,6 +2,8 @@
 //!
 //! Source: `k8s.io/apimachinery/pkg/api/validate/content` and `pkg/util/validation`.
 
+use crate::cel::is_reserved;
+
 /// The longest label of a DNS name, and the longest name or value of a label.
 const LABEL_MAX: usize = 63;
 
@@ -87,32 +89,9 @@ pub(in crate::policy) fn path_segment_errors(name: &str) -> Vec<String> {
 
 /// Whether expressions can name it: the language's identifiers without its own words.
 pub(in crate::policy) fn is_cel_identifier(name: &str) -> bool {
-    const RESERVED: &[&str] = &[
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-    ];
     name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
-        && !RESERVED.contains(&name)
+        && !is_reserved(name)
 }
 
 fn too_long(text: &str, max: usize, unit: &str) -> Vec<String> {

@@ -82,7 +82,7 @@ pub fn parse(body: Vec<u8>) -> Result<Review, WireError> {
     let operation = check(request)?;
     let id = request.id();
     let attributes = if is_complete(request) {
-        Attributes::View(document.omit(id, &["uid", "object", "oldObject"]))
+        Attributes::View(document.blank(id, &["uid"], &["object", "oldObject"]))
     } else {
         Attributes::Completed(Document::from_value(&complete(request)))
     };
@@ -223,9 +223,13 @@ fn is_complete(request: Node<'_>) -> bool {
         && !texts.iter().any(empty)
 }
 
-/// The request as the API server would have sent it, without `uid`, `object` and `oldObject`.
+/// The request as the API server would have sent it, with nothing in `uid`, `object` and `oldObject`.
 fn complete(request: Node<'_>) -> Json {
     let mut whole = Map::new();
+    whole.insert("uid".to_owned(), json!(""));
+    for field in ["object", "oldObject"] {
+        whole.insert(field.to_owned(), Json::Null);
+    }
     let three = |node: Option<Node<'_>>, last: &str| {
         let node = node.unwrap_or(Node::null());
         json!({"group": text(node, "group"), "version": text(node, "version"), last: text(node, last)})

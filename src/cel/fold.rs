@@ -7,7 +7,7 @@ use crate::cel::eval::Machine;
 use crate::cel::fault::{Fault, FaultKind, Outcome};
 use crate::cel::library;
 use crate::cel::plan::{FoldStep, Step};
-use crate::cel::value::{Exhausted, List, Map, Value, other_numbers, same_key};
+use crate::cel::value::{Constant, Exhausted, List, Map, Value, other_numbers, same_key};
 
 /// How many entries are compared with one another to name the key that was made twice.
 const NAMED_MAX: usize = 1_000;
@@ -190,14 +190,17 @@ impl<'a> Machine<'a, '_> {
                 if fault.is_some() {
                     continue;
                 }
-                self.charge(1)?;
+                self.charge(u64::from(fold.key.is_none()))?;
             }
             let item = self.settled(&fold.body)?;
             self.charge(1)?;
             match item {
                 Err(error) => fault = fault.or(Some(error)),
                 Ok(Value::Map(map)) if entries => kept.extend(map.iter()),
-                Ok(value) => kept.push((self.local(fold.slot), value)),
+                Ok(value) => {
+                    let key = fold.key.as_ref().map_or(self.local(fold.slot), Constant::value);
+                    kept.push((key, value));
+                }
             }
         }
         self.charge(1)?;

@@ -161,6 +161,8 @@ pub(crate) struct FoldStep {
     pub slot: u16,
     pub two: bool,
     pub filter: Option<Step>,
+    /// What all entries of a map that is made have as their key, if it is not that of the item.
+    pub key: Option<Constant>,
     /// Whether the body is of a type that has an order.
     pub ordered: bool,
     pub body: Step,

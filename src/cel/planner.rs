@@ -2,6 +2,7 @@
 //! computes beforehand is free when evaluated, so exactly that is computed here.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use crate::cel::answers::NoAnswers;
 use crate::cel::ast::{Element, Entry, Expr, ExprKind, Field, Fold, FoldKind};
@@ -286,7 +287,7 @@ impl Planner<'_> {
             Step::Constant(constant) if !optional => Some(constant.clone()),
             _ => None,
         };
-        if let Some(constants) = steps.iter().map(constant).collect::<Option<Box<[_]>>>() {
+        if let Some(constants) = steps.iter().map(constant).collect::<Option<Arc<[_]>>>() {
             return Ok(Step::Constant(Constant::List(constants)));
         }
         Ok(Step::List(Box::new(MakeList { elements: steps.into(), span: expr.span })))
@@ -378,12 +379,16 @@ impl Planner<'_> {
         self.opened.truncate(slot as usize);
         let span = expr.span;
         let ordered = self.checked.ty(&fold.body).is_ordered();
-        let (mut kind, mut filter) = (fold.kind, filter);
-        if let (FoldKind::Filter, Some(ty)) = (kind, named_type) {
+        let (mut kind, mut filter, mut key) = (fold.kind, filter, None);
+        match (kind, named_type) {
             // The items are kept by their name, so it is the type of that name which is kept.
-            (kind, filter, body) = (FoldKind::Map, Some(body), Step::Constant(ty));
+            (FoldKind::Filter, Some(ty)) => {
+                (kind, filter, body) = (FoldKind::Map, Some(body), Step::Constant(ty));
+            }
+            (FoldKind::TransformMap, named_type) => key = named_type,
+            _ => {}
         }
-        let step = FoldStep { kind, range, slot, two, filter, ordered, body, span };
+        let step = FoldStep { kind, range, slot, two, filter, key, ordered, body, span };
         Ok(Step::Fold(Box::new(step)))
     }
 }
@@ -461,7 +466,7 @@ fn set_of(elements: &[Constant]) -> Option<Set> {
 }
 
 /// The entries of a literal; of those with the same key the last one counts.
-fn distinct(entries: Vec<(Constant, Constant)>) -> Box<[(Constant, Constant)]> {
+fn distinct(entries: Vec<(Constant, Constant)>) -> Arc<[(Constant, Constant)]> {
     let mut kept: Vec<(Constant, Constant)> = Vec::with_capacity(entries.len());
     for (key, value) in entries {
         // Lists and maps that are written out are never the same.

@@ -50,7 +50,7 @@ const _: () = assert!(size_of::<Raw>() == 16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(in crate::json) u32);
 
-/// A JSON document that owns its text. It is immutable but for [`Document::omit`], which only appends.
+/// A JSON document that owns its text. It is immutable but for [`Document::blank`], which only appends.
 ///
 /// ```
 /// use portcullis::json::Document;
@@ -127,19 +127,30 @@ impl Document {
         })
     }
 
-    /// Appends a copy of an object without the members `keys`, and gives its place. Its children are shared. What is
-    /// no object is given back as it is.
-    pub fn omit(&mut self, object: NodeId, keys: &[&str]) -> NodeId {
+    /// Appends a copy of an object whose members `texts` are empty and whose members `nulls` are null, whether it had them
+    /// or not, and gives its place. Its other children are shared. What is no object is given back as it is.
+    pub fn blank(&mut self, object: NodeId, texts: &[&str], nulls: &[&str]) -> NodeId {
         let Raw::Object { first, len, .. } = self.raw(object.0) else { return object };
-        let kept: Vec<Raw> = self
+        let mut kept: Vec<Raw> = self
             .children(first, len.saturating_mul(2))
             .chunks_exact(2)
             .filter(|member| {
-                member.first().is_some_and(|key| !keys.contains(&self.string(*key).unwrap_or("")))
+                member
+                    .first()
+                    .and_then(|key| self.string(*key))
+                    .is_some_and(|key| !texts.contains(&key) && !nulls.contains(&key))
             })
             .flatten()
             .copied()
             .collect();
+        for key in texts {
+            let member = [self.push_side(key), self.push_side("")];
+            kept.extend(member);
+        }
+        for key in nulls {
+            let member = [self.push_side(key), Raw::Null];
+            kept.extend(member);
+        }
         let first = self.nodes.len() as u32;
         let len = (kept.len() / 2) as u32;
         let index = self.index(&kept);
@@ -267,17 +278,17 @@ mod tests {
     use crate::json::{Document, Kind, Node};
 
     #[test]
-    fn omit_shares_children_and_leaves_the_original() {
+    fn blank_shares_children_and_leaves_the_original() {
         let check = |text: &str, keys: &[&str], expect: &str| {
             let mut document = Document::parse(text.as_bytes().to_vec()).unwrap();
             let root = document.root().id();
-            let id = document.omit(root, keys);
+            let id = document.blank(root, &["t"], keys);
             assert_eq!(document.node(id).text(), expect, "{text} without {keys:?}");
             assert_eq!(document.root().text(), text);
         };
-        check(r#"{"a":[1,{"b":2}],"c":3}"#, &["c"], r#"{"a":[1,{"b":2}]}"#);
-        check(r#"{"a":1,"c":3}"#, &["c", "a", "x"], "{}");
-        check(r#"{"a":1}"#, &[], r#"{"a":1}"#);
+        check(r#"{"a":[1,{"b":2}],"c":3}"#, &["c"], r#"{"a":[1,{"b":2}],"t":"","c":null}"#);
+        check(r#"{"t":1,"c":"é"}"#, &["c", "x"], r#"{"t":"","c":null,"x":null}"#);
+        check(r#"{"a":1}"#, &[], r#"{"a":1,"t":""}"#);
         check("[1]", &["0"], "[1]");
         check("null", &["0"], "null");
     }
@@ -287,9 +298,9 @@ mod tests {
         let members: Vec<String> = (0..100).map(|i| format!("\"k{i}\":{i}")).collect();
         let mut document = Document::parse(format!("{{{}}}", members.join(",")).into()).unwrap();
         let root = document.root().id();
-        let id = document.omit(root, &["k7", "k50"]);
+        let id = document.blank(root, &["k7"], &["k50"]);
         let Kind::Object(object) = document.node(id).kind() else { panic!("an object") };
-        assert_eq!(object.len(), 98);
+        assert_eq!(object.len(), 100);
         for i in 0..100 {
             let found = object.get(&format!("k{i}")).and_then(Node::as_i64);
             assert_eq!(found, (i != 7 && i != 50).then_some(i));

@@ -6,7 +6,7 @@ use std::fmt;
 
 use crate::cel::{Answer, Answers, Check};
 use crate::json::{Document, Node};
-use crate::schema::NAMESPACE_METADATA_HIDDEN;
+use crate::schema::{NAMESPACE_METADATA_HIDDEN, NAMESPACE_PARTS};
 
 /// What was gathered for one request.
 #[derive(Debug, Default)]
@@ -56,6 +56,9 @@ impl NamespaceObject {
         if let Some(object) = value.as_object_mut() {
             object.shift_remove("apiVersion");
             object.shift_remove("kind");
+            for part in NAMESPACE_PARTS {
+                object.entry(part).or_insert_with(|| serde_json::json!({}));
+            }
         }
         let whole = Document::from_value(&value);
         let mut hidden = false;

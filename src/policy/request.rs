@@ -33,7 +33,7 @@ pub struct Request<'a> {
     pub object: Node<'a>,
     /// The object as it is; null for CREATE and CONNECT.
     pub old_object: Node<'a>,
-    /// What expressions see as `request`: everything but `uid`, `object` and `oldObject`.
+    /// What expressions see as `request`: there is nothing in its `uid`, `object` and `oldObject`.
     pub attributes: Node<'a>,
     /// Whether nothing will be stored.
     pub dry_run: bool,

@@ -32,6 +32,9 @@ pub fn namespace() -> Type {
 /// The members of a Namespace's `metadata` that `namespaceObject` does not show.
 pub const NAMESPACE_METADATA_HIDDEN: [&str; 3] = ["ownerReferences", "managedFields", "selfLink"];
 
+/// What `namespaceObject` has, if there is nothing in it.
+pub const NAMESPACE_PARTS: [&str; 3] = ["metadata", "spec", "status"];
+
 fn strings() -> Type {
     Type::list(Type::String)
 }

@@ -95,8 +95,11 @@ impl<'a> Machine<'a, '_> {
             let name: &'a str = name;
             match self.eval(step) {
                 Ok(value) => match optional_item(value, *optional) {
-                    Ok(Some(value)) => fields.push((name, value)),
-                    Ok(None) => {}
+                    Ok(value) => {
+                        // What is written last counts, and takes away what was there if it is nothing.
+                        fields.retain(|(known, _)| *known != name);
+                        fields.extend(value.map(|value| (name, value)));
+                    }
                     Err(()) => fault = Some(self.not_optional(Value::String(name), value)),
                 },
                 Err(error) => fault = Some(error),

@@ -97,9 +97,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "indexOf",
         about: "The place of the first occurrence, or -1.",
         overloads: &[
-            overload("list_a_index_of_int", "list(<A>).(<A>) -> int"),
             overload("string_index_of_string", "string.(string) -> int"),
             overload("string_index_of_string_int", "string.(string, int) -> int"),
+            overload("list_a_index_of_int", "list(<A>).(<A>) -> int"),
         ],
         examples: &[("[1, 2, 2].indexOf(2)", "1"), ("'hello'.indexOf('l', 3)", "3")],
         cost: VISIT,
@@ -109,9 +109,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         name: "lastIndexOf",
         about: "The place of the last occurrence, or -1.",
         overloads: &[
-            overload("list_a_last_index_of_int", "list(<A>).(<A>) -> int"),
             overload("string_last_index_of_string", "string.(string) -> int"),
             overload("string_last_index_of_string_int", "string.(string, int) -> int"),
+            overload("list_a_last_index_of_int", "list(<A>).(<A>) -> int"),
         ],
         examples: &[("[1, 2, 2].lastIndexOf(2)", "2"), ("'hello'.lastIndexOf('l')", "3")],
         cost: VISIT,

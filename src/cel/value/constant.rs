@@ -1,5 +1,7 @@
 //! Values that a program owns: its literals, and what could be computed when it was compiled.
 
+use std::sync::Arc;
+
 use crate::cel::ast::Literal;
 use crate::cel::time::{Duration, Timestamp};
 use crate::cel::value::{List, Map, Value};
@@ -14,8 +16,9 @@ pub(crate) enum Constant {
     Double(f64),
     String(Box<str>),
     Bytes(Box<[u8]>),
-    List(Box<[Constant]>),
-    Map(Box<[(Constant, Constant)]>),
+    /// What it is known by as a key of a map is where it lies, which an empty one shares with none.
+    List(Arc<[Constant]>),
+    Map(Arc<[(Constant, Constant)]>),
     Timestamp(Timestamp),
     Duration(Duration),
     Type(Box<str>),

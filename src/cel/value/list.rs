@@ -63,6 +63,11 @@ impl<'a> List<'a> {
         }
     }
 
+    /// Whether it lies in a JSON document.
+    pub fn is_of_document(self) -> bool {
+        self.origin() == Origin::Document
+    }
+
     /// How many elements it has.
     pub fn len(self) -> usize {
         match self.0 {

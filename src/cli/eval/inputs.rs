@@ -384,6 +384,9 @@ fn shown_namespace(namespace: &Json) -> Json {
     if let Some(object) = shown.as_object_mut() {
         object.remove("apiVersion");
         object.remove("kind");
+        for part in schema::NAMESPACE_PARTS {
+            object.entry(part).or_insert_with(|| json!({}));
+        }
     }
     if let Some(metadata) = shown.get_mut("metadata").and_then(Json::as_object_mut) {
         for name in schema::NAMESPACE_METADATA_HIDDEN {
@@ -424,14 +427,18 @@ fn shown_request(inputs: &Inputs) -> Json {
                 shown.insert(key.clone(), value.clone());
             }
         }
+    }
+    if let Some(shown) = shown.as_object_mut() {
         for (as_asked, as_matched) in [("requestKind", "kind"), ("requestResource", "resource")] {
             if let Some(value) = shown.get(as_matched).cloned() {
                 shown.entry(as_asked).or_insert(value);
             }
         }
-    }
-    if let Some(shown) = shown.as_object_mut() {
         shown.retain(|_, value| *value != json!(""));
+        shown.insert("uid".to_owned(), json!(""));
+        for field in ["object", "oldObject"] {
+            shown.insert(field.to_owned(), Json::Null);
+        }
     }
     shown
 }

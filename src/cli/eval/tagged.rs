@@ -53,7 +53,9 @@ fn struct_text(object: Struct<'_>) -> String {
 fn value_text(value: Value<'_>) -> String {
     match value {
         Value::List(list) => {
-            let items: Vec<_> = list.iter().map(value_text).collect();
+            let nothing = |item: &Value<'_>| list.is_of_document() && matches!(item, Value::Null);
+            let text = |item| if nothing(&item) { "<nil>".to_owned() } else { value_text(item) };
+            let items: Vec<_> = list.iter().map(text).collect();
             format!("[{}]", items.join(", "))
         }
         Value::Map(map) => {
@@ -62,6 +64,19 @@ fn value_text(value: Value<'_>) -> String {
             format!("{{{}}}", entries.join(", "))
         }
         Value::Struct(object) => struct_text(object),
+        Value::Null => "0".to_owned(),
+        Value::Double(_) => native_text(value),
+        Value::Uint(number) => number.to_string(),
+        Value::Bytes(octets) => {
+            let octets: Vec<_> = octets.iter().map(u8::to_string).collect();
+            format!("[{}]", octets.join(" "))
+        }
+        Value::Duration(length) => go_text(length),
+        Value::Timestamp(instant) => {
+            instant.utc_text().replace('T', " ").replace('Z', " +0000 UTC")
+        }
+        Value::Optional(Some(inner)) => format!("optional({})", value_text(*inner)),
+        Value::Opaque(value) => value.to_string(),
         other => other.to_string(),
     }
 }

@@ -131,7 +131,7 @@ impl Follower {
             let wait = OptionFuture::from(due.map(sleep_until));
             tokio::select! {
                 change = self.receiver.recv() => match change {
-                    Some(change) => self.take(change),
+                    Some(change) => self.take_all(change),
                     // We hold a sender, so that this does not happen.
                     None => return,
                 },
@@ -141,8 +141,8 @@ impl Follower {
         }
     }
 
-    fn take(&mut self, change: state::Change) {
-        let effect = self.state.apply(change);
+    fn take_all(&mut self, first: state::Change) {
+        let effect = apply_all(&mut self.state, first, &mut self.receiver);
         let now = Instant::now();
         if effect.compile {
             self.dirty.get_or_insert(now);
@@ -232,5 +232,52 @@ impl Follower {
         }
         self.told_at = None;
         self.observed.send_replace(self.state.observed().map(Arc::new));
+    }
+}
+
+/// Applies a change and all that wait behind it: compiling costs more than hundreds of them, and would be begun anew for
+/// every few.
+fn apply_all(
+    state: &mut State,
+    first: state::Change,
+    waiting: &mut mpsc::Receiver<state::Change>,
+) -> state::Effect {
+    let mut effect = state.apply(first);
+    // No more than may wait, so that somebody who writes all the time does not keep what is written out.
+    for _ in 0..CHANGES_MAX {
+        let Ok(change) = waiting.try_recv() else { break };
+        let more = state.apply(change);
+        effect.compile |= more.compile;
+        effect.tell |= more.tell;
+    }
+    effect
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::mpsc;
+
+    use crate::controller::cluster::apply_all;
+    use crate::controller::cluster::state::{Change, Effect, KindKey, State};
+    use crate::policy::definitions::ParamScope;
+
+    #[test]
+    fn what_waits_is_taken_together() {
+        let (sender, mut waiting) = mpsc::channel(100);
+        let found = |n: usize| {
+            let kind = KindKey { api_version: "v1".into(), kind: format!("Kind{n}") };
+            Change::Found(kind, ParamScope::Unknown)
+        };
+        for n in 1..=100 {
+            sender.try_send(found(n)).unwrap();
+        }
+        let mut state = State::default();
+        let effect = apply_all(&mut state, found(0), &mut waiting);
+        assert_eq!(effect, Effect { compile: true, tell: true });
+        assert!(waiting.try_recv().is_err(), "nothing is left");
+        // Each was taken: to hear of it again changes nothing.
+        for n in 0..=100 {
+            assert_eq!(state.apply(found(n)), Effect::default(), "{n}");
+        }
     }
 }

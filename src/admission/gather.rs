@@ -11,7 +11,7 @@ pub const ROUNDS_MAX: usize = 64;
 
 /// Where facts are fetched that the snapshot does not have.
 pub trait Source: Send + Sync + 'static {
-    /// Adds what this request needs to the facts. If it can't be found out, nothing is added, and the request is denied.
+    /// Adds what this request needs to the facts. If it can't be found out, nothing is added, and there is no decision.
     fn fetch(
         &self,
         request: &Request<'_>,
@@ -34,8 +34,21 @@ impl Source for NoCluster {
     }
 }
 
-/// Reviews a request, fetching what evaluation needs. If the source does not add what is asked for, there is no
-/// decision to be had, and the request is denied as an internal error, whatever any `failurePolicy` says.
+/// Why there is no decision. It is not for us to deny then: the API server knows the `failurePolicy` of whoever it asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GatherError {
+    /// The source does not know it.
+    #[error("{0} could not be found out")]
+    Unknown(Need),
+    /// Evaluation did not come to an end.
+    #[error("more than {ROUNDS_MAX} facts are needed")]
+    TooMany,
+}
+
+/// Reviews a request, fetching what evaluation needs.
+///
+/// # Errors
+/// If the source does not add what is asked for, or too much is asked for.
 pub async fn gather<'s, 'w>(
     asked: impl Into<Asked<'w>>,
     request: &Request<'_>,
@@ -43,20 +56,20 @@ pub async fn gather<'s, 'w>(
     facts: &mut Facts,
     arena: &mut Arena,
     source: &impl Source,
-) -> Decision<'s> {
+) -> Result<Decision<'s>, GatherError> {
     let asked = asked.into();
     let mut last = None;
     for _ in 0..ROUNDS_MAX {
         arena.reset();
         let need = match review(asked, request, snapshot, facts, arena) {
-            Ok(decision) => return decision,
+            Ok(decision) => return Ok(decision),
             Err(need) => need,
         };
         if last.as_ref() == Some(&need) {
-            return Decision::internal_error(&format!("{need} could not be found out"));
+            return Err(GatherError::Unknown(need));
         }
         source.fetch(request, &need, facts).await;
         last = Some(need);
     }
-    Decision::internal_error(&format!("more than {ROUNDS_MAX} facts are needed"))
+    Err(GatherError::TooMany)
 }

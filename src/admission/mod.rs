@@ -17,7 +17,7 @@ pub use crate::policy::facts::{Facts, NamespaceObject, Need};
 pub use crate::policy::pace::Stopwatch;
 pub use crate::policy::snapshot::{Asked, Phase, Snapshot};
 pub use decision::{Decision, Status, native_message};
-pub use gather::{NoCluster, ROUNDS_MAX, Source, gather};
+pub use gather::{GatherError, NoCluster, ROUNDS_MAX, Source, gather};
 
 pub use crate::cel::{Arena, Version};
 use crate::policy::Request;

@@ -124,10 +124,11 @@ impl<S: Source> Reviewer<S> {
             self.source.fetch(request, &need, &mut facts).await;
             gather(asked, request, snapshot, &mut facts, &mut arena, &self.source).await
         };
-        timeout_at(deadline, gathered).await.map_err(|_| {
-            let message = format!("{need}, or what it took to know more, took too long");
-            HttpError::new(StatusCode::GATEWAY_TIMEOUT, message)
-        })
+        let late = |message: String| HttpError::new(StatusCode::GATEWAY_TIMEOUT, message);
+        match timeout_at(deadline, gathered).await {
+            Ok(gathered) => gathered.map_err(|error| late(error.to_string())),
+            Err(_) => Err(late(format!("{need}, or what it took to know more, took too long"))),
+        }
     }
 
     fn record(&self, request: &Request<'_>, decision: &Decision<'_>, policies: &str) {

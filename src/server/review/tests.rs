@@ -255,8 +255,9 @@ async fn a_missing_fact_is_fetched() {
 
     let mut other = pod("a:1");
     other["request"]["namespace"] = "unknown".into();
-    let answer = ask(&reviewer, Webhook::Validate, other.clone()).await.unwrap();
-    assert_eq!((&answer["allowed"], &answer["status"]["code"]), (&json!(false), &json!(500)));
+    let error = ask(&reviewer, Webhook::Validate, other.clone()).await.unwrap_err();
+    let expect = "namespace `unknown` could not be found out";
+    assert_eq!((error.status, error.message.as_str()), (StatusCode::GATEWAY_TIMEOUT, expect));
 
     other["request"]["namespace"] = "slow".into();
     let error = ask(&reviewer, Webhook::Validate, other).await.unwrap_err();

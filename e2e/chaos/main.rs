@@ -32,6 +32,7 @@ mod pki;
 mod processes;
 mod table;
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,8 @@ struct Sizes {
     policies: usize,
     params: usize,
     idle_connections: usize,
+    /// Whether to wait for what happens once a minute.
+    waits_for_minutes: bool,
 }
 
 const SHORT: Sizes = Sizes {
@@ -70,6 +73,7 @@ const SHORT: Sizes = Sizes {
     policies: 100,
     params: 200,
     idle_connections: 300,
+    waits_for_minutes: false,
 };
 
 const FULL: Sizes = Sizes {
@@ -79,6 +83,7 @@ const FULL: Sizes = Sizes {
     policies: 5_000,
     params: 10_000,
     idle_connections: 2_000,
+    waits_for_minutes: true,
 };
 
 /// What all faults happen to.
@@ -164,13 +169,20 @@ fn nothing_bad_is_admitted_whatever_fails() {
         }
         let from = Instant::now();
         world.client.go_on();
-        let seen: Seen = fault(&mut world);
-        let answers = world.client.pause();
-        println!("{name}: {:.1} s", from.elapsed().as_secs_f64());
-        rows.push(Row::new(name, from, seen, &answers));
-        world.fleet.assert_alive();
-        world.fleet.await_endpoints();
-        world.await_guards();
+        // What does not recover ends the run, after what was seen until then is told.
+        let ended = catch_unwind(AssertUnwindSafe(|| {
+            let seen: Seen = fault(&mut world);
+            let answers = world.client.pause();
+            println!("{name}: {:.1} s", from.elapsed().as_secs_f64());
+            rows.push(Row::new(name, from, seen, &answers));
+            world.fleet.assert_alive();
+            world.fleet.await_endpoints();
+            world.await_guards();
+        }));
+        if let Err(panic) = ended {
+            print(&rows);
+            resume_unwind(panic);
+        }
     }
     print(&rows);
     println!("all in {} s", begun.elapsed().as_secs());

@@ -55,6 +55,8 @@ pub fn hang_the_api_server(world: &mut World) -> Seen {
     let down = vec![Window::since(begun)];
     world.settle();
     Seen {
+        // What it had begun to ask when it stopped is over time when it goes on.
+        unanswered: down.clone(),
         without_facts: down.clone(),
         api_down: down,
         since: Some(continued),

@@ -2,6 +2,7 @@
 //! clients may notice.
 
 mod api_server;
+mod certificates;
 mod load;
 mod policies;
 mod replicas;
@@ -62,6 +63,8 @@ pub const FAULTS: &[(&str, Fault)] = &[
     ("the API server is killed and started", api_server::restart_the_api_server),
     ("etcd is killed and started", api_server::restart_etcd),
     ("a replica starts without an API server", api_server::start_without_an_api_server),
+    ("the authority is renewed", certificates::renew),
+    ("the Secret of the certificate is deleted", certificates::lose_the_secret),
     ("requests of 3 MiB", load::large_requests),
     ("idle and slow connections", load::slow_clients),
     ("policies that do not compile", policies::break_policies),

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use portcullis::admission::{Arena, Facts, Phase, review, wire};
+use portcullis::admission::{Arena, Facts, NamespaceObject, Phase, review, wire};
 use portcullis::cel::Version;
 use portcullis::policy::{Definitions, manifest, snapshot::Snapshot};
 
@@ -123,7 +123,8 @@ fn heap(fleet: &Fleet, body: &[u8]) -> u64 {
     }
     let snapshot = Snapshot::build(definitions, Version::default(), None);
     let mut arena = Arena::new();
-    let facts = Facts::new();
+    let mut facts = Facts::new();
+    facts.add_namespace("shop", Some(NamespaceObject::named("shop")));
     let mut count = 0;
     // The first goes to memory that is used again.
     for _ in 0..3 {

@@ -166,7 +166,7 @@ impl Tally {
         let small = shrink::shrink(oracle, case, how);
         let mut row = small.question();
         let (own, theirs) = (ours(&row), oracle.ask(std::slice::from_ref(&row)).remove(0));
-        if is_documented(&theirs) {
+        if is_documented(&own, &theirs) {
             self.documented += 1;
             return;
         }

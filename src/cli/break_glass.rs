@@ -1,7 +1,6 @@
 //! `portcullis break-glass`: enforcement off, for a while and for a reason, also when the server is down.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,10 +8,11 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use kube::{Client, ResourceExt};
 use tokio::time::{Instant, sleep};
 
+use crate::cli::reach::Reach;
 use crate::cli::{Exit, Failure, runtime};
 use crate::controller::break_glass::{Begun, begin, end, list};
 use crate::controller::limits::BREAK_GLASS_MAX;
-use crate::controller::{connect, now};
+use crate::controller::now;
 use crate::policy::api::{BreakGlass, BreakGlassSpec};
 
 /// How long to wait for a server to say that it has heard.
@@ -47,19 +47,14 @@ pub struct BreakGlassArgs {
     /// Shows all that there are
     #[arg(long, conflicts_with_all = ["reason", "policy"])]
     list: bool,
-    /// The kubeconfig of the cluster
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig
-    #[arg(long)]
-    context: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// Runs the command.
 pub fn run(args: &BreakGlassArgs) -> Result<Exit, Failure> {
     runtime()?.block_on(async {
-        let connecting = connect(args.kubeconfig.clone(), args.context.clone());
-        let client = connecting.await.map_err(Failure::new)?;
+        let client = args.reach.client().await?;
         let out = &mut io::stdout();
         if args.list {
             for glass in list(&client).await.map_err(Failure::new)? {

@@ -9,6 +9,7 @@ pub mod eval;
 mod files;
 mod functions;
 mod ledger;
+mod reach;
 mod review;
 mod serve;
 mod status;

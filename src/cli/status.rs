@@ -2,17 +2,17 @@
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use jiff::SignedDuration;
 use tokio::time::{Instant, sleep};
 
+use crate::cli::reach::Reach;
 use crate::cli::{Exit, Failure, runtime};
+use crate::controller::now;
 use crate::controller::survey::{Survey, survey};
 use crate::controller::uninstall::Place;
-use crate::controller::{connect, now};
 
 /// Between two looks, while waiting.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -37,24 +37,15 @@ pub struct StatusArgs {
     /// The Lease
     #[arg(long, default_value = "portcullis")]
     lease: String,
-    /// The kubeconfig of the cluster
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig
-    #[arg(long)]
-    context: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// Runs the command.
 pub fn run(args: &StatusArgs) -> Result<Exit, Failure> {
     runtime()?.block_on(async {
-        let connecting = connect(args.kubeconfig.clone(), args.context.clone());
-        let client = connecting.await.map_err(Failure::new)?;
-        let place = Place {
-            namespace: args.namespace.clone(),
-            secret: String::new(),
-            lease: args.lease.clone(),
-        };
+        let client = args.reach.client().await?;
+        let place = Place { namespace: args.namespace.clone(), lease: args.lease.clone() };
         let until = Instant::now() + args.wait.unsigned_abs();
         loop {
             let looked = survey(&client, &place, now()).await.map_err(Failure::new);
@@ -82,7 +73,7 @@ fn is_in_order(survey: &Survey) -> bool {
 
 fn text(survey: &Survey, place: &Place) -> String {
     let Survey { holder, validating, mutating, policies } = survey;
-    let Place { namespace, lease, .. } = place;
+    let Place { namespace, lease } = place;
     let holder = holder.as_ref().map_or("nobody, so that nothing is registered", |name| name);
     let webhooks = |count: &Option<usize>| {
         count.map_or("not registered".to_owned(), |count| format!("{count} registered"))
@@ -139,8 +130,7 @@ mod tests {
 
     #[test]
     fn the_text_says_what_is_missing() {
-        let place =
-            Place { namespace: "ns".into(), secret: String::new(), lease: "portcullis".into() };
+        let place = Place { namespace: "ns".into(), lease: "portcullis".into() };
         assert_eq!(
             text(&Survey { mutating: None, ..guarded() }, &place),
             "lease ns/portcullis: held by portcullis-0\n\

@@ -1,13 +1,13 @@
 //! `portcullis uninstall`: nothing of ours stays that could stand in anybody's way.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::cli::reach::Reach;
 use crate::cli::{Exit, Failure, runtime};
+use crate::controller::now;
 use crate::controller::uninstall::{Place, holder, remove_crds, remove_state, remove_webhooks};
-use crate::controller::{connect, now};
 
 /// Removes what the server made in a cluster: the webhooks first, then its Secret and Lease.
 ///
@@ -32,24 +32,15 @@ pub struct UninstallArgs {
     /// The Lease
     #[arg(long, default_value = "portcullis")]
     lease: String,
-    /// The kubeconfig of the cluster
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig
-    #[arg(long)]
-    context: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// Runs the command.
 pub fn run(args: &UninstallArgs) -> Result<Exit, Failure> {
     runtime()?.block_on(async {
-        let connecting = connect(args.kubeconfig.clone(), args.context.clone());
-        let client = connecting.await.map_err(Failure::new)?;
-        let place = Place {
-            namespace: args.namespace.clone(),
-            secret: args.certificate_secret.clone(),
-            lease: args.lease.clone(),
-        };
+        let client = args.reach.client().await?;
+        let place = Place { namespace: args.namespace.clone(), lease: args.lease.clone() };
         let running = holder(&client, &place, now()).await.map_err(Failure::new)?;
         if let Some(holder) = running.filter(|_| !args.force) {
             let lease = format!("{}/{}", place.namespace, place.lease);
@@ -58,7 +49,7 @@ pub fn run(args: &UninstallArgs) -> Result<Exit, Failure> {
             )));
         }
         let mut gone = remove_webhooks(&client).await.map_err(Failure::new)?;
-        gone.extend(remove_state(&client, &place).await.map_err(Failure::new)?);
+        gone.extend(remove_state(&client, &place, &args.certificate_secret).await.map_err(Failure::new)?);
         if args.crds {
             gone.extend(remove_crds(&client).await.map_err(Failure::new)?);
         }

@@ -15,7 +15,7 @@ use kube::api::{Api, DeleteParams, ListParams};
 use kube::{Client, Error, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
-use crate::controller::certificates::MANAGED;
+use crate::controller::certificates::{MANAGED, labels};
 use crate::policy::api::GROUP;
 
 /// Where what we made is.
@@ -23,8 +23,6 @@ use crate::policy::api::GROUP;
 pub struct Place {
     /// Our own namespace.
     pub namespace: String,
-    /// The Secret of the certificate.
-    pub secret: String,
     /// The Lease.
     pub lease: String,
 }
@@ -62,15 +60,17 @@ pub async fn remove_webhooks(client: &Client) -> Result<Vec<String>, Error> {
 ///
 /// # Errors
 /// If the API server refuses.
-pub async fn remove_state(client: &Client, place: &Place) -> Result<Vec<String>, Error> {
+pub async fn remove_state(
+    client: &Client,
+    place: &Place,
+    secret: &str,
+) -> Result<Vec<String>, Error> {
     let secrets: Api<Secret> = Api::namespaced(client.clone(), &place.namespace);
-    let is_ours = |secret: &Secret| {
-        let label = secret.labels().get("app.kubernetes.io/managed-by");
-        label.is_some_and(|by| by == "portcullis")
-    };
+    let is_ours =
+        |secret: &Secret| labels().iter().all(|(key, by)| secret.labels().get(key) == Some(by));
     let mut gone = Vec::new();
-    if secrets.get_opt(&place.secret).await?.is_some_and(|secret| is_ours(&secret)) {
-        gone.extend(remove(&secrets, &place.secret).await?);
+    if secrets.get_opt(secret).await?.is_some_and(|secret| is_ours(&secret)) {
+        gone.extend(remove(&secrets, secret).await?);
     }
     let leases: Api<Lease> = Api::namespaced(client.clone(), &place.namespace);
     gone.extend(remove(&leases, &place.lease).await?);

@@ -116,12 +116,23 @@ struct Follower {
     state: State,
     /// The watches of params, each with when it was begun.
     params: BTreeMap<KindKey, (Task, Instant)>,
-    /// The watch of the schemas by which objects are merged, what it asks for, and when it was begun.
-    schemas: Option<(Versions, Task, Instant)>,
+    /// The watch of the schemas by which objects are merged and types are checked.
+    schemas: Option<SchemasWatch>,
     /// Since when something waits to be compiled.
     dirty: Option<Instant>,
     /// Since when a status waits to be told.
     told_at: Option<Instant>,
+}
+
+/// A watch of schemas.
+struct SchemasWatch {
+    /// What it asks for.
+    wanted: Versions,
+    /// What of that is waited for before anything is compiled: who only checks types can do so later.
+    merged: Versions,
+    begun: Instant,
+    #[expect(dead_code, reason = "held until it is dropped")]
+    task: Task,
 }
 
 impl Follower {
@@ -158,13 +169,15 @@ impl Follower {
 
     /// Asks for the schemas of the objects that policies merge or check.
     fn watch_schemas(&mut self, now: Instant) {
-        let wanted = self.state.wanted_versions();
-        if self.schemas.as_ref().is_some_and(|(asked, ..)| *asked == wanted) {
+        let merged = self.state.merged_versions();
+        let wanted = self.state.wanted_versions(&merged);
+        if let Some(watch) = self.schemas.as_mut().filter(|watch| watch.wanted == wanted) {
+            watch.merged = merged;
             return;
         }
         self.schemas = (!wanted.is_empty()).then(|| {
             let task = watch_schemas(self.client.clone(), wanted.clone(), self.sender.clone());
-            (wanted, task, now)
+            SchemasWatch { wanted, merged, begun: now, task }
         });
     }
 
@@ -202,10 +215,9 @@ impl Follower {
         let is_first = self.observed.borrow().is_none();
         let patience = if is_first { PARAMS_PATIENCE_FIRST } else { PARAMS_PATIENCE };
         let waits = self.params.iter().filter(|(kind, _)| !self.state.knows_params(kind));
-        // Who only checks types can do so later.
-        let merged = self.state.merged_versions();
-        let schemas = self.schemas.iter().filter(|_| !self.state.knows_schemas(&merged));
-        let begun = waits.map(|(_, (_, begun))| *begun).chain(schemas.map(|(.., begun)| *begun));
+        let schemas = self.schemas.iter().filter(|watch| !self.state.knows_schemas(&watch.merged));
+        let begun = schemas.map(|watch| watch.begun);
+        let begun = waits.map(|(_, (_, begun))| *begun).chain(begun);
         let until = begun.map(|begun| begun + patience).max();
         Some((dirty + DEBOUNCE_INTERVAL).max(until.unwrap_or(dirty)))
     }

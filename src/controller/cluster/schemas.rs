@@ -49,9 +49,9 @@ impl State {
         mutating.flat_map(merged_by).chain(enforced).collect()
     }
 
-    /// The groups and versions of all objects whose schemas are of use: those that are merged, and custom resources that
+    /// The groups and versions of all objects whose schemas are of use: those that are `merged`, and custom resources that
     /// validating policies name.
-    pub(in crate::controller::cluster) fn wanted_versions(&self) -> Versions {
+    pub(in crate::controller::cluster) fn wanted_versions(&self, merged: &Versions) -> Versions {
         let validating = self.manifests().filter_map(|manifest| match manifest {
             Manifest::Validating(policy) => Some(&policy.spec.match_constraints.resource_rules),
             _ => None,
@@ -61,7 +61,7 @@ impl State {
             group != "*" && version != "*" && !built_in.knows_group(group)
         };
         let checked = validating.flat_map(|rules| versions(rules)).filter(is_custom);
-        checked.chain(self.merged_versions()).collect()
+        checked.chain(merged.iter().cloned()).collect()
     }
 
     /// Whether the schemas of these groups and versions are known.

@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use portcullis::cel::Version;
 use portcullis::policy::Definitions;
 use portcullis::policy::api::PolicyDiagnostic;
-use portcullis::policy::manifest::{Manifest, ManifestError, read};
+use portcullis::policy::manifest::{Manifest, ManifestError, Pieces, Placed, read};
 use portcullis::policy::snapshot::Snapshot;
 use portcullis::policy::types;
 use portcullis::schema::Catalog;
@@ -71,6 +71,60 @@ fn value(manifest: &Manifest) -> Option<Json> {
             Some(document.root().to_value())
         }
         _ => None,
+    }
+}
+
+/// Manifests that an audit reads differently, in which Lists are their items.
+pub fn misread_by_an_audit(corpora: &Path) -> Tally {
+    let folder = corpora.join("manifests");
+    let mut tally = Tally::default();
+    let mut objects = 0;
+    for case in index(&folder) {
+        let id = case["id"].as_str().unwrap().to_owned();
+        let (Some(file), Some(json)) = (case["file"].as_str(), case["json"].as_str()) else {
+            continue;
+        };
+        // Some large ones are left out of the data.
+        let files = [file, json].map(|name| fs::read(folder.join(name)));
+        let [Ok(text), Ok(expected)] = files else { continue };
+        let expected = String::from_utf8(expected).unwrap();
+        let expected = expected.lines().map(|line| serde_json::from_str::<Json>(line).unwrap());
+        let expected: Vec<Json> =
+            expected.filter(|value| !value.is_null()).flat_map(items).collect();
+        let pieces = Pieces::new(file, text.as_slice());
+        let read: Result<Vec<_>, _> =
+            pieces.map(|piece| piece.and_then(|piece| piece.objects(file))).collect();
+        let why = match read.map(|read| read.into_iter().flatten().collect::<Vec<_>>()) {
+            Err(error) => Some(error.to_string()),
+            Ok(read) if read.len() != expected.len() => {
+                Some(format!("{} objects, not {}", read.len(), expected.len()))
+            }
+            Ok(read) => {
+                objects += read.len();
+                let differs =
+                    |(one, other): &(&Placed, &Json)| !same(&one.document.root().to_value(), other);
+                let found = read.iter().zip(&expected).find(differs);
+                found.map(|(one, _)| format!("line {}", one.line))
+            }
+        };
+        match why {
+            None => tally.agreed += 1,
+            Some(why) => tally.wrong.push((id, why)),
+        }
+    }
+    println!(
+        "manifests, audited: {} files agree, {objects} objects, {} differ",
+        tally.agreed,
+        tally.wrong.len()
+    );
+    tally
+}
+
+/// The items of a List, or the object itself.
+fn items(value: Json) -> Vec<Json> {
+    match value.get("items") {
+        Some(Json::Array(items)) => items.clone(),
+        _ => vec![value],
     }
 }
 

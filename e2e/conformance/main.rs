@@ -46,6 +46,7 @@ fn agrees_with_the_api_server_on_the_corpora() {
         tally.add(expressions::run(folder));
     }
     tally.add(documents::misread(&corpora));
+    tally.add(documents::misread_by_an_audit(&corpora));
     for name in ["k8s-policy-validation", "policy-lint"] {
         tally.add(documents::misjudged(&corpora, name));
         tally.add(documents::warned_differently(&corpora, name));

@@ -83,8 +83,18 @@ impl Document {
     pub fn parse(text: Vec<u8>) -> Result<Document, SyntaxError> {
         let text = String::from_utf8(text).map_err(|error| SyntaxError::utf8(&error))?;
         let Parsed { side, nodes, indexes } = parse(&text)?;
+        Ok(Document::of_parts(text, side, nodes, indexes))
+    }
+
+    /// The document of these parts; its root is the last node.
+    pub(in crate::json) fn of_parts(
+        text: String,
+        side: String,
+        nodes: Vec<Raw>,
+        indexes: Vec<u32>,
+    ) -> Document {
         let root = nodes.len().saturating_sub(1) as u32;
-        Ok(Document { text, side, nodes, indexes, root })
+        Document { text, side, nodes, indexes, root }
     }
 
     /// The document that has the value of `value`. It is as deep as the value is.
@@ -249,6 +259,48 @@ pub(in crate::json) fn sorted(text: &[u8], side: &[u8], members: &[Raw]) -> Vec<
     let mut order: Vec<u32> = (0..(members.len() / 2) as u32).collect();
     order.sort_by(|a, b| key(a).cmp(&key(b)));
     order
+}
+
+/// The place of the index of an object with these members, which a large one gets.
+///
+/// # Errors
+/// The second of two keys that are the same.
+pub(in crate::json) fn index_of(
+    text: &[u8],
+    side: &[u8],
+    members: &[Raw],
+    indexes: &mut Vec<u32>,
+) -> Result<u32, Raw> {
+    let same = |a: Raw, b: Raw| bytes(text, side, a) == bytes(text, side, b);
+    if members.len() / 2 <= UNINDEXED_MEMBERS_MAX {
+        for (position, key) in members.iter().step_by(2).enumerate() {
+            let before = members.iter().step_by(2).take(position);
+            if before.into_iter().any(|other| len(*other) == len(*key) && same(*other, *key)) {
+                return Err(*key);
+            }
+        }
+        return Ok(NO_INDEX);
+    }
+    let order = sorted(text, side, members);
+    let key = |position: u32| members.get(2 * position as usize).copied().unwrap_or(Raw::Null);
+    // The sort is stable, so the later of the two comes second.
+    for pair in order.windows(2) {
+        if let [a, b] = *pair
+            && same(key(a), key(b))
+        {
+            return Err(key(b));
+        }
+    }
+    let index = indexes.len() as u32;
+    indexes.extend(order);
+    Ok(index)
+}
+
+fn len(raw: Raw) -> u32 {
+    match raw {
+        Raw::Text { len, .. } | Raw::Side { len, .. } => len,
+        _ => 0,
+    }
 }
 
 pub(in crate::json) fn bytes<'t>(text: &'t [u8], side: &'t [u8], raw: Raw) -> Option<&'t [u8]> {

@@ -1,6 +1,6 @@
 //! Text to nodes, in one pass and with an explicit stack. Nothing here reads a document once it is made.
 
-use crate::json::document::{NO_INDEX, Raw, UNINDEXED_MEMBERS_MAX, bytes, sorted};
+use crate::json::document::{NO_INDEX, Raw, bytes, index_of};
 use crate::json::syntax::{SyntaxError, SyntaxErrorKind};
 
 /// Levels of arrays and objects. Kubernetes' own decoder stops at 10,000, but no API object comes near a hundred
@@ -161,29 +161,7 @@ impl Parser<'_> {
     fn check_keys(&mut self, start: usize) -> Result<u32, Failure> {
         let members = self.pending.get(start..).unwrap_or(&[]);
         let (text, side) = (self.text.as_bytes(), self.side.as_bytes());
-        let same = |a: Raw, b: Raw| bytes(text, side, a) == bytes(text, side, b);
-        if members.len() / 2 <= UNINDEXED_MEMBERS_MAX {
-            for (position, key) in members.iter().step_by(2).enumerate() {
-                let before = members.iter().step_by(2).take(position);
-                if before.into_iter().any(|other| len(*other) == len(*key) && same(*other, *key)) {
-                    return Err(self.duplicate(*key));
-                }
-            }
-            return Ok(NO_INDEX);
-        }
-        let order = sorted(text, side, members);
-        let key = |position: u32| members.get(2 * position as usize).copied().unwrap_or(Raw::Null);
-        // The sort is stable, so the later of the two comes second.
-        for pair in order.windows(2) {
-            if let [a, b] = *pair
-                && same(key(a), key(b))
-            {
-                return Err(self.duplicate(key(b)));
-            }
-        }
-        let index = self.indexes.len() as u32;
-        self.indexes.extend(order);
-        Ok(index)
+        index_of(text, side, members, &mut self.indexes).map_err(|key| self.duplicate(key))
     }
 
     fn duplicate(&self, key: Raw) -> Failure {
@@ -389,13 +367,6 @@ impl Parser<'_> {
             None => SyntaxErrorKind::End { expected },
         };
         (self.at, kind)
-    }
-}
-
-fn len(raw: Raw) -> u32 {
-    match raw {
-        Raw::Text { len, .. } | Raw::Side { len, .. } => len,
-        _ => 0,
     }
 }
 

@@ -6,8 +6,13 @@
 //! - One text is bounded in size, depth and number of nodes, aliases included.
 
 mod error;
+mod json_pieces;
+mod lists;
 mod nulls;
+mod objects;
+mod pieces;
 mod places;
+mod plain;
 mod text;
 mod typed;
 mod untyped;
@@ -27,6 +32,8 @@ use crate::policy::manifest::typed::Typed;
 use crate::policy::validation::Subject;
 
 pub use error::{ManifestError, Refusal, Refused};
+pub use objects::{Placed, objects};
+pub use pieces::{PIECE_MAX, Piece, Pieces};
 pub use text::{DEPTH_MAX, NODES_MAX, TEXT_MAX};
 
 /// One document of a manifest.
@@ -223,5 +230,7 @@ fn manifest(source: &str, value: &Value, document: &impl Typed) -> Result<Manife
     })
 }
 
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;

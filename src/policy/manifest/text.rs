@@ -4,8 +4,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_saphyr::{Options, UserMessageFormatter};
 
+use crate::json::Document;
 use crate::policy::manifest::error::{ManifestError, Refusal, Refused, Unreadable};
 use crate::policy::manifest::places::Node;
+use crate::policy::manifest::plain;
 use crate::policy::manifest::typed::Typed;
 use crate::policy::manifest::untyped::Untyped;
 
@@ -41,7 +43,7 @@ pub(in crate::policy::manifest) fn documents<'t>(
     let (mut start, mut offset, mut first_line) = (0, 0, 0);
     for (number, line) in text.split_inclusive('\n').enumerate() {
         let next = offset + line.len();
-        if is_separator(line) {
+        if is_separator(line.as_bytes()) {
             documents.push((start, offset, first_line));
             start = next;
             first_line = number as u64 + 1;
@@ -57,14 +59,21 @@ pub(in crate::policy::manifest) fn documents<'t>(
     Ok(documents.into_iter().map(document).filter(|d| !d.is_blank()).collect())
 }
 
-fn is_separator(line: &str) -> bool {
-    line.strip_prefix("---").is_some_and(|rest| {
-        let rest = rest.trim();
-        rest.is_empty() || rest.starts_with('#')
+/// Whether a line ends a document.
+pub(in crate::policy::manifest) fn is_separator(line: &[u8]) -> bool {
+    line.strip_prefix(b"---").is_some_and(|rest| {
+        let rest = rest.trim_ascii();
+        rest.is_empty() || rest.starts_with(b"#")
     })
 }
 
-impl TextDocument<'_> {
+/// What a plain scalar is that takes more than a look.
+fn scalar(text: &str) -> Option<Value> {
+    let value: Untyped = serde_saphyr::from_str_with_options(text, options(false)).ok()?;
+    Some(value.0)
+}
+
+impl<'t> TextDocument<'t> {
     /// Whether there is nothing but comments, which some YAML readers take for an error.
     fn is_blank(&self) -> bool {
         self.text.lines().map(str::trim).all(|line| line.is_empty() || line.starts_with('#'))
@@ -79,6 +88,47 @@ impl TextDocument<'_> {
     pub(in crate::policy::manifest) fn read(&self) -> Result<Value, ManifestError> {
         let untyped: Result<Untyped, Unreadable> = self.parse(false);
         untyped.map(|Untyped(value)| value).map_err(|problem| self.unreadable(problem))
+    }
+
+    /// The same as a document. What machines wrote is read many times faster.
+    pub(in crate::policy::manifest) fn document(&self) -> Result<Document, ManifestError> {
+        if self.text.trim_start().starts_with('{') {
+            // Whoever wrote it meant the text from the brace on.
+            if let Ok(document) = Document::parse(self.text.trim().as_bytes().to_vec()) {
+                return Ok(document.reread().unwrap_or(document));
+            }
+        } else if let Some(document) = plain::read(self.text, scalar) {
+            return Ok(document);
+        }
+        Ok(Document::from_value(&self.read()?))
+    }
+
+    /// The same, only if it is as plain as machines write it.
+    #[cfg(test)]
+    pub(in crate::policy::manifest) fn plain(&self) -> Option<Document> {
+        plain::read(self.text, scalar)
+    }
+
+    /// The text.
+    pub(in crate::policy::manifest) fn text(&self) -> &'t str {
+        self.text
+    }
+
+    /// The same document of a file that has so many lines before the text that it was found in.
+    pub(in crate::policy::manifest) fn after(self, lines: u64) -> TextDocument<'t> {
+        TextDocument { line: self.line + lines, ..self }
+    }
+
+    /// A part of it, before which it has so many lines.
+    pub(in crate::policy::manifest) fn part<'p>(
+        &self,
+        lines: u64,
+        text: &'p str,
+    ) -> TextDocument<'p>
+    where
+        't: 'p,
+    {
+        TextDocument { file: self.file, text, line: self.line + lines }
     }
 
     /// Why it can't be read, with the place in the file.

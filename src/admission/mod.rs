@@ -15,7 +15,7 @@ pub mod wire;
 
 pub use crate::policy::facts::{Facts, NamespaceObject, Need};
 pub use crate::policy::pace::Stopwatch;
-pub use crate::policy::snapshot::{Asked, Phase, Snapshot};
+pub use crate::policy::snapshot::{Asked, Choice, Phase, Snapshot};
 pub use decision::{Decision, Status, native_message};
 pub use gather::{GatherError, NoCluster, ROUNDS_MAX, Source, gather};
 

@@ -33,6 +33,7 @@ mod formats;
 mod lexer;
 mod library;
 mod macros;
+mod names;
 mod net;
 mod parser;
 mod plan;
@@ -59,6 +60,7 @@ pub use crate::cel::evaluation::{EvalError, Evaluation, Run, VARIABLE_DEPTH_MAX}
 pub use crate::cel::formats::NamedFormat;
 pub(crate) use crate::cel::library::double_text;
 pub use crate::cel::library::{Function, LIBRARIES, Library, Overload};
+pub use crate::cel::names::Reading;
 pub use crate::cel::net::Cidr;
 pub(crate) use crate::cel::parser::is_reserved;
 pub use crate::cel::program::Program;

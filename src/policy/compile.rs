@@ -12,6 +12,7 @@ use crate::policy::api::{
     self, FailurePolicy, MatchResources, MutatingPolicySpec, ParamKind, PatchType,
     PolicyDiagnostic, PolicyKind, ReinvocationPolicy, Severity, StatusReason, ValidatingPolicySpec,
 };
+use crate::policy::background::{Background, Unauditable, Written};
 use crate::policy::definitions::{Named, Origin};
 use crate::policy::matching::Matcher;
 use crate::policy::validation::{ErrorKind, FieldError, VALUE_EXPRESSION_MAX, in_order};
@@ -40,6 +41,8 @@ pub struct Policy {
     pub matcher: Matcher,
     /// The place in the order of mutations.
     pub priority: i32,
+    /// As what it is asked about objects that exist.
+    pub(in crate::policy) background: Result<Background, Unauditable>,
     pub(in crate::policy) envs: Envs,
     pub(in crate::policy) conditions: Vec<Condition>,
     pub(in crate::policy) body: Body,
@@ -429,6 +432,14 @@ impl Compiler {
         body: Body,
     ) -> Policy {
         let diagnostics = [self.diagnostics, policy.refusals.clone()].concat();
+        let written = Written {
+            is_wanted: head.about.background,
+            mutates: head.kind == PolicyKind::MutatingPolicy,
+            rules: &head.constraints.resource_rules,
+            variables: head.variables,
+            deciding: deciding(&conditions, &body),
+        };
+        let background = written.background(&self.envs.full);
         Policy {
             kind: head.kind,
             origin: policy.origin,
@@ -440,12 +451,24 @@ impl Compiler {
             param_kind: head.param_kind.cloned(),
             matcher: Matcher::new(head.constraints),
             priority: head.priority,
+            background,
             envs: self.envs,
             conditions,
             body,
             diagnostics: in_order(diagnostics),
         }
     }
+}
+
+/// The expressions that a verdict hangs on, variables aside.
+fn deciding<'e>(conditions: &'e [Condition], body: &'e Body) -> Vec<&'e str> {
+    let validations = match body {
+        Body::Validating { validations, .. } => validations.as_slice(),
+        Body::Mutating { .. } => &[],
+    };
+    let conditions = conditions.iter().map(|condition| &condition.expression);
+    let validations = validations.iter().map(|validation| &validation.expression);
+    conditions.chain(validations).map(|expression| expression.source.trim()).collect()
 }
 
 impl Expression {

@@ -3,6 +3,7 @@
 
 pub mod api;
 mod apply;
+pub mod background;
 mod bound;
 pub mod budget;
 pub mod compile;

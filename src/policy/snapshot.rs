@@ -8,6 +8,7 @@
 //! - A policy that compiled before and no longer does is taken over in its last good form.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -69,11 +70,19 @@ pub struct Asked<'w> {
     pub failure: Option<FailurePolicy>,
     /// How long there is. Without it, as long as it takes.
     pub stopwatch: Option<&'w dyn Stopwatch>,
+    /// Only those that it chooses.
+    pub choice: Option<&'w dyn Choice>,
+}
+
+/// Chooses policies.
+pub trait Choice: fmt::Debug + Sync {
+    /// Whether a policy is asked.
+    fn includes(&self, bound: &Bound) -> bool;
 }
 
 impl From<Phase> for Asked<'_> {
     fn from(phase: Phase) -> Self {
-        Asked { phase, failure: None, stopwatch: None }
+        Asked { phase, failure: None, stopwatch: None, choice: None }
     }
 }
 
@@ -121,15 +130,16 @@ impl Snapshot {
 
     /// The bound policies that can match the request, in the order in which they are asked. Nothing is asked about what
     /// no policy may see.
-    pub fn matching<'s>(
+    pub fn matching<'s, 'w>(
         &'s self,
-        asked: Asked<'_>,
+        asked: Asked<'w>,
         request: &Request<'_>,
-    ) -> impl Iterator<Item = &'s Bound> + use<'s> {
+    ) -> impl Iterator<Item = &'s Bound> + use<'s, 'w> {
         let set = self.set(asked.phase);
-        let failure = asked.failure;
+        let Asked { failure, choice, .. } = asked;
         let includes = move |bound: &Bound| {
             failure.is_none_or(|failure| bound.policy.failure_policy == failure)
+                && choice.is_none_or(|choice| choice.includes(bound))
         };
         let equivalents = equivalents_of(request, &self.equivalents).map(|(resource, _)| resource);
         let resources = std::iter::once(request.resource).chain(equivalents);

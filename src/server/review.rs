@@ -183,7 +183,7 @@ impl<S: Source> Handler for Reviewer<S> {
             Webhook::Mutate => Phase::Mutate,
         };
         let watch = Watch { begun, limit: deadline - begun };
-        let asked = Asked { phase, failure, stopwatch: Some(&watch) };
+        let asked = Asked { phase, failure, stopwatch: Some(&watch), choice: None };
         let decision =
             self.decide(asked, &request, &in_force.snapshot, deadline).await.map_err(failed)?;
         let answer = wire::response(request.uid, &decision);

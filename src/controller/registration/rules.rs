@@ -49,7 +49,11 @@ impl WebhookRule {
                 Scope::Cluster => "Cluster",
                 Scope::Namespaced => "Namespaced",
             },
-            operations: possible.iter().filter(covers).map(|operation| word(*operation)).collect(),
+            operations: possible
+                .iter()
+                .filter(covers)
+                .map(|operation| operation.as_str())
+                .collect(),
             resources: words(&rule.resources),
         };
         made.tidy();
@@ -109,16 +113,6 @@ fn merge<T: Ord>(rules: &mut Vec<WebhookRule>, set: fn(&mut WebhookRule) -> &mut
             rule
         })
         .collect();
-}
-
-fn word(operation: Operation) -> &'static str {
-    match operation {
-        Operation::Create => "CREATE",
-        Operation::Update => "UPDATE",
-        Operation::Delete => "DELETE",
-        Operation::Connect => "CONNECT",
-        Operation::All => "*",
-    }
 }
 
 #[cfg(test)]

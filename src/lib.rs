@@ -1,6 +1,7 @@
 #![doc = include_str!("README.md")]
 
 pub mod admission;
+pub mod audit;
 pub mod cel;
 pub mod cli;
 pub mod controller;

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Value as Json, json};
 
 use crate::cli::{Failure, files};
-use crate::policy::scope::is_cluster_kind;
+use crate::policy::scope::{is_cluster_kind, plural};
 
 /// A request and where it came from.
 pub struct Asked {
@@ -96,35 +96,9 @@ fn as_review(object: Json) -> Option<Json> {
     }))
 }
 
-/// The resource that serves a kind, guessed as Kubernetes guesses it.
-fn plural(kind: &str) -> String {
-    let name = kind.to_lowercase();
-    match name.as_str() {
-        "endpoints" => name,
-        _ if name.ends_with('s') => format!("{name}es"),
-        _ => match name.strip_suffix('y') {
-            Some(stem) => format!("{stem}ies"),
-            None => format!("{name}s"),
-        },
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn kinds_have_resources() {
-        for (kind, resource) in [
-            ("Pod", "pods"),
-            ("NetworkPolicy", "networkpolicies"),
-            ("Ingress", "ingresses"),
-            ("Endpoints", "endpoints"),
-            ("StorageClass", "storageclasses"),
-        ] {
-            assert_eq!(plural(kind), resource);
-        }
-    }
 
     #[test]
     fn objects_are_reviewed_as_if_created() {

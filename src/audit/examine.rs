@@ -1,0 +1,204 @@
+//! The examination: every policy that can be asked about an object is asked, by the same `admission::review` that decides
+//! about requests. What becomes of the answers is not known here.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::sync::Arc;
+
+use crate::admission::{Asked, Choice, Facts, Need, Phase, Snapshot, review};
+use crate::audit::existing::Existing;
+use crate::audit::finding::{Finding, ObjectRef, PolicyRef, Rule, Verdict};
+use crate::cel::Arena;
+use crate::policy::background::Unauditable;
+use crate::policy::compile::Policy;
+use crate::policy::outcome::Outcome;
+use crate::policy::request::Operation;
+use crate::policy::snapshot::Bound;
+
+/// Policies that are asked, of all that can be: by the word for their kind, in their own API, their names.
+pub type Chosen = HashMap<&'static str, HashSet<String>>;
+
+/// Asks the policies of a snapshot about objects that exist.
+#[derive(Clone, Debug)]
+pub struct Auditor<'s> {
+    snapshot: &'s Snapshot,
+    chosen: Option<&'s Chosen>,
+    /// Whether any policy is asked about updates.
+    asks_updates: bool,
+    policies: HashMap<(&'static str, &'s str), Arc<PolicyRef>>,
+}
+
+/// What all policies say about an object.
+#[derive(Debug, Default)]
+pub struct Examined<'s> {
+    /// Of each policy that matches it.
+    pub answers: Vec<Answer<'s>>,
+    /// Why none could be asked, if so.
+    pub trouble: Option<String>,
+}
+
+/// What one policy says about an object, through all of its bindings and params.
+#[derive(Debug)]
+pub struct Answer<'s> {
+    /// The policy.
+    pub policy: &'s Policy,
+    /// The gravest of what it says.
+    pub verdict: Verdict,
+    /// What it finds wrong.
+    pub failures: Vec<Failed<'s>>,
+}
+
+/// One thing that is wrong.
+#[derive(Debug)]
+pub struct Failed<'s> {
+    /// Which part of the policy says so.
+    pub rule: Rule,
+    /// How bad it is.
+    pub verdict: Verdict,
+    /// In one line.
+    pub message: String,
+    /// The binding through which it was asked; none if the policy binds itself, or could not be asked.
+    pub binding: Option<&'s str>,
+    /// The param, as `namespace/name` or `name`.
+    pub param: Option<String>,
+}
+
+impl<'s> Auditor<'s> {
+    /// Asks all policies that can be asked.
+    pub fn new(snapshot: &'s Snapshot) -> Auditor<'s> {
+        let auditable = || snapshot.policies().filter(|bound| bound.background().is_ok());
+        let asks_updates = auditable().any(|bound| bound.is_audited_as(Operation::Update));
+        let reference = |bound: &'s Bound| {
+            let policy = &*bound.policy;
+            ((policy.kind_name(), policy.name.as_str()), Arc::new(PolicyRef::of(bound)))
+        };
+        let policies = auditable().map(reference).collect();
+        Auditor { snapshot, chosen: None, asks_updates, policies }
+    }
+
+    /// Asks only these.
+    #[must_use]
+    pub fn only(mut self, chosen: &'s Chosen) -> Auditor<'s> {
+        self.chosen = Some(chosen);
+        self
+    }
+
+    /// The policies that are asked.
+    pub fn policies(&self) -> impl Iterator<Item = &Arc<PolicyRef>> {
+        self.policies.values()
+    }
+
+    /// The policies that can't be asked about what exists, and why. Those that change objects are not meant to be.
+    pub fn left_out(&self) -> Vec<(&'s Bound, Unauditable)> {
+        let why = |bound: &'s Bound| Some((bound, bound.background().err()?));
+        let told = |(_, why): &(&Bound, Unauditable)| *why != Unauditable::Mutates;
+        self.snapshot.policies().filter_map(why).filter(told).collect()
+    }
+
+    /// Asks about an object.
+    ///
+    /// # Errors
+    /// If a fact is missing: add it to `facts` and ask again.
+    pub fn examine(
+        &self,
+        existing: &Existing<'_>,
+        facts: &Facts,
+        arena: &mut Arena,
+    ) -> Result<Examined<'s>, Need> {
+        let mut examined = Examined::default();
+        let operations = [Operation::Create, Operation::Update];
+        for operation in operations.into_iter().take(1 + usize::from(self.asks_updates)) {
+            let request = existing.request(operation);
+            let has_answered: Vec<&Policy> =
+                examined.answers.iter().map(|answer| answer.policy).collect();
+            let choice = Auditable { operation, chosen: self.chosen, has_answered };
+            let asked = Asked { choice: Some(&choice), ..Phase::Validate.into() };
+            arena.reset();
+            let decision = review(asked, &request, self.snapshot, facts, arena)?;
+            if decision.outcomes.is_empty() {
+                // Without an outcome nobody denies: something is missing that no policy decides about.
+                let status = decision.status.map(|status| status.message);
+                examined.trouble = examined.trouble.or(status);
+            }
+            examined.take(&decision.outcomes);
+        }
+        Ok(examined)
+    }
+
+    /// What is wrong with an object, in a form to be kept.
+    pub fn findings(&self, examined: &Examined<'_>, object: &Arc<ObjectRef>) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for Answer { policy, failures, .. } in &examined.answers {
+            let id = (policy.kind_name(), policy.name.as_str());
+            let Some(policy) = self.policies.get(&id) else { continue };
+            findings.extend(failures.iter().map(|failed| Finding {
+                object: Arc::clone(object),
+                policy: Arc::clone(policy),
+                rule: failed.rule,
+                verdict: failed.verdict,
+                message: failed.message.as_str().into(),
+                binding: failed.binding.map(str::to_owned),
+                param: failed.param.clone(),
+            }));
+        }
+        findings
+    }
+}
+
+impl<'s> Examined<'s> {
+    /// Adds outcomes; those of one policy follow each other.
+    fn take(&mut self, outcomes: &[Outcome<'s>]) {
+        for outcome in outcomes {
+            let same = |answer: &&mut Answer<'s>| std::ptr::eq(answer.policy, outcome.policy);
+            let answer = match self.answers.last_mut().filter(same) {
+                Some(answer) => answer,
+                None => {
+                    let (verdict, failures) = (Verdict::Skip, Vec::new());
+                    self.answers.push(Answer { policy: outcome.policy, verdict, failures });
+                    let Some(answer) = self.answers.last_mut() else { continue };
+                    answer
+                }
+            };
+            if outcome.evaluated > 0 {
+                answer.verdict = answer.verdict.max(Verdict::Pass);
+            }
+            for failure in &outcome.failures {
+                let verdict = Verdict::of(outcome, failure);
+                answer.verdict = answer.verdict.max(verdict);
+                answer.failures.push(Failed {
+                    rule: Rule::of(failure),
+                    verdict,
+                    message: failure.message.clone(),
+                    binding: outcome.binding.and_then(|binding| binding.name.as_deref()),
+                    param: outcome.param.clone(),
+                });
+            }
+        }
+    }
+}
+
+/// The policies that are asked about what exists, as this operation.
+struct Auditable<'c> {
+    operation: Operation,
+    chosen: Option<&'c Chosen>,
+    /// They have been asked already, as another operation.
+    has_answered: Vec<&'c Policy>,
+}
+
+impl fmt::Debug for Auditable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Auditable({:?})", self.operation)
+    }
+}
+
+impl Choice for Auditable<'_> {
+    fn includes(&self, bound: &Bound) -> bool {
+        let policy = &*bound.policy;
+        let is_chosen = |chosen: &Chosen| {
+            chosen.get(policy.kind_name()).is_some_and(|names| names.contains(&policy.name))
+        };
+        bound.is_audited_as(self.operation)
+            && self.chosen.is_none_or(is_chosen)
+            && !self.has_answered.iter().any(|answered| std::ptr::eq(*answered, policy))
+    }
+}

@@ -10,6 +10,7 @@ use tokio::runtime::Handle;
 use crate::control_plane::{ControlPlane, free_ports};
 use crate::network::{Balancer, Gate, Way, is_ready};
 use crate::processes::{Process, Run, eventually};
+use crate::program;
 
 /// It is ready in well under a second; this is for a machine that compiles at the same time, and for many policies.
 pub const READY_PATIENCE: Duration = Duration::from_mins(3);
@@ -61,7 +62,7 @@ impl Fleet {
         let url = format!("https://127.0.0.1:{}", self.balancer.port);
         let replica = &mut self.replicas[place];
         assert!(replica.process.is_none(), "{} runs", replica.name);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let mut command = Command::new(program());
         command.arg("serve").arg("--kubeconfig").arg(&replica.kubeconfig);
         command.args(["--listen", &format!("127.0.0.1:{}", replica.port)]);
         command.args(["--webhook-url", &url, "--identity", &replica.name]);

@@ -3,7 +3,8 @@
 //! denied beyond the time in which nobody can answer, and everything recovers by itself.
 //!
 //! Without `CHAOS=full` it is the short form: all faults, with smaller sizes and shorter waits. `CHAOS_ONLY` names the
-//! faults to be run, by a part of their names.
+//! faults to be run, by a part of their names, and `PORTCULLIS_BINARY` another `portcullis` than that of this build: one
+//! that `cargo build --release` made, say.
 
 #![allow(
     clippy::unwrap_used,
@@ -62,8 +63,6 @@ struct Sizes {
     policies: usize,
     params: usize,
     idle_connections: usize,
-    /// Whether to wait for what happens once a minute.
-    waits_for_minutes: bool,
 }
 
 const SHORT: Sizes = Sizes {
@@ -73,7 +72,6 @@ const SHORT: Sizes = Sizes {
     policies: 100,
     params: 200,
     idle_connections: 300,
-    waits_for_minutes: false,
 };
 
 const FULL: Sizes = Sizes {
@@ -83,7 +81,6 @@ const FULL: Sizes = Sizes {
     policies: 5_000,
     params: 10_000,
     idle_connections: 2_000,
-    waits_for_minutes: true,
 };
 
 /// What all faults happen to.
@@ -153,6 +150,11 @@ impl World {
     fn settle(&self) {
         std::thread::sleep(self.sizes.settle);
     }
+}
+
+/// The program that is put to the test.
+fn program() -> std::ffi::OsString {
+    std::env::var_os("PORTCULLIS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into())
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::faults::{Seen, Window};
 use crate::processes::eventually;
-use crate::{PATIENCE, World};
+use crate::{PATIENCE, World, program};
 
 /// Objects in one `kubectl apply`.
 const APPLIED_AT_ONCE: usize = 1_000;
@@ -154,7 +154,7 @@ pub fn remove_many_policies(world: &mut World) -> Seen {
 pub fn break_the_glass(world: &mut World) -> Seen {
     world.client.pause();
     let portcullis = |arguments: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+        let mut command = Command::new(program());
         command.args(arguments).arg("--kubeconfig").arg(world.kubectl.kubeconfig());
         assert!(command.output().unwrap().status.success(), "portcullis {arguments:?}");
     };

@@ -1,7 +1,10 @@
 //! What holds when Portcullis does not: killed, unreachable, not there at all. These tests have the cluster to
 //! themselves.
 
+use crate::processes::eventually;
 use crate::{PEACE, Space, WORLD, pod};
+use serde_json::{Value, json};
+use std::time::Duration;
 
 const GUARDS: &str = "
 apiVersion: portcullis.dev/v1alpha1
@@ -68,6 +71,52 @@ fn rejects_what_a_policy_gained_while_the_server_was_down() {
     WORLD.server.lock().unwrap().kill();
     space.apply(GUARDS);
     drop(WORLD.server());
+    space.await_answer(&pod("bad", "nginx:1"), "this guard fails closed");
+}
+
+/// Writes the Secret of the certificate again as it was, if there is anything to write, and starts the server meanwhile.
+/// Answers what the Secret says then.
+fn start_without_secret(restored: Option<&Value>) -> Value {
+    let data = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let Some(data) = restored else { return };
+            std::thread::sleep(Duration::from_secs(2));
+            let manifest = json!({
+                "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls", "data": data,
+                "metadata": {"name": "portcullis-tls", "namespace": "portcullis-system"},
+            });
+            WORLD.kubectl.apply(&manifest.to_string()).assert_accepted();
+        });
+        drop(WORLD.server());
+        WORLD.kubectl.within("portcullis-system").get("secret", "portcullis-tls")["data"].clone()
+    });
+    assert!(!data["tls.crt"].is_null());
+    data
+}
+
+#[test]
+fn rejects_by_the_trusted_certificate_after_its_secret_was_lost() {
+    let _peace = PEACE.write();
+    let space = Space::open("lost-secret");
+    space.apply_until(GUARDS, &pod("bad", "nginx:1"), "this guard fails closed");
+    let system = WORLD.kubectl.within("portcullis-system");
+    let before = system.get("secret", "portcullis-tls")["data"].clone();
+    let lose = || system.run(&["delete", "secret", "portcullis-tls"]);
+    // One that runs writes it again at once.
+    lose().assert_accepted();
+    eventually("the Secret is back", Duration::from_secs(10), || {
+        system.run(&["get", "secret", "portcullis-tls"]).ok()
+    });
+    assert_eq!(system.get("secret", "portcullis-tls")["data"], before);
+    // One that starts waits for another to do so, while the API server trusts what was in it.
+    WORLD.server.lock().unwrap().kill();
+    lose().assert_accepted();
+    assert!(start_without_secret(Some(&before)) == before, "another authority was made");
+    space.kubectl.try_apply(&pod("bad", "nginx:1")).assert_rejected(&["this guard fails closed"]);
+    // If nobody does, it makes another one, which the API server is told to trust.
+    WORLD.server.lock().unwrap().kill();
+    lose().assert_accepted();
+    assert!(start_without_secret(None) != before, "no other authority was made");
     space.await_answer(&pod("bad", "nginx:1"), "this guard fails closed");
 }
 

@@ -84,7 +84,11 @@ pub const DISCOVERY_INTERVAL: Duration = Duration::from_mins(1);
 /// server asks itself. The answer is an index of a few kilobytes.
 pub const SCHEMAS_INTERVAL: Duration = Duration::from_secs(5);
 
-/// How often the certificate is looked at: by its age, and because another replica may have renewed it.
+/// How long a replica that finds no certificate when it starts waits for another to write it again, which takes a
+/// moment. After that nobody else is there, and it makes one.
+pub const RESTORE_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often the certificate is looked at: by its age, and in case that it can't be watched.
 pub const CERTIFICATE_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Replicas that want to write the same Secret at once; one of them wins, and the others read what it wrote.

@@ -38,6 +38,7 @@ impl Options {
                 namespace: namespace.to_owned(),
                 secret: "portcullis-tls".to_owned(),
                 names: endpoint.names(),
+                webhooks: "portcullis".to_owned(),
             },
             registration: Some(registration::Options::new(endpoint, namespace)),
             leader: leader::Options {

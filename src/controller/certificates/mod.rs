@@ -2,31 +2,42 @@
 //! [`authority`]; here is what is read and written.
 //!
 //! # Flow
-//! Secret -> [`authority::next`] -> Secret (if anything changed) -> the channel to whoever serves and registers.
+//! Secret -> [`authority::next`] -> Secret (if anything changed) -> the channel to whoever serves and registers. It is
+//! looked at when it changes, and now and then by the clock.
 //!
 //! # Guarantees
 //! - Replicas agree: a Secret is created once and replaced only as it was read; who loses reads what the winner wrote.
 //! - A Secret without `ca.key` is somebody else's (cert-manager's, say): it is read and never written.
 //! - A Secret that was deleted is written again as it was: the API server goes on trusting what is served.
+//! - Who starts without a Secret, while the API server trusts what another serves, waits for the other to write it again.
 //! - While the Secret can't be read, the certificate that is served stays.
 
 pub mod authority;
 
 use std::collections::BTreeMap;
+use std::pin::pin;
 use std::sync::Arc;
 
+use futures::{FutureExt, Stream, StreamExt, stream};
 use jiff::Timestamp;
 use k8s_openapi::ByteString;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration, WebhookClientConfig,
+};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{Api, PostParams};
+use kube::core::PartialObjectMeta;
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
 use kube::{Client, Error};
 use tokio::sync::watch;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::controller::certificates::authority::{AuthorityError, Material, Next, expiry, next};
 use crate::controller::limits::{
-    CERTIFICATE_ATTEMPTS_MAX, CERTIFICATE_INTERVAL, RETRY_INTERVAL_MAX,
+    CERTIFICATE_ATTEMPTS_MAX, CERTIFICATE_INTERVAL, RESTORE_PATIENCE, RETRY_INTERVAL_MAX,
+    WATCH_SECONDS_MAX,
 };
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Written;
@@ -45,6 +56,8 @@ pub struct Options {
     pub secret: String,
     /// DNS names and addresses of the webhook.
     pub names: Vec<String>,
+    /// The webhook configurations that say whom the API server trusts.
+    pub webhooks: String,
 }
 
 /// Why there is no certificate.
@@ -83,8 +96,22 @@ pub async fn keep(
     clock: fn() -> Timestamp,
     certificates: watch::Sender<Option<Arc<Material>>>,
 ) {
+    let begun = Instant::now();
+    let mut changes = pin!(changes(&client, &options));
     while !certificates.is_closed() {
         let kept = certificates.borrow().clone();
+        let may_wait = kept.is_none() && begun.elapsed() < RESTORE_PATIENCE;
+        if may_wait && is_to_be_restored(&client, &options).await {
+            tracing::warn!(
+                "the Secret is not there, and the API server trusts what was in it: waiting for it"
+            );
+            tokio::select! {
+                () = sleep(RETRY_INTERVAL_MAX) => {}
+                () = changes.next().map(drop) => {}
+                () = certificates.closed() => {}
+            }
+            continue;
+        }
         let wait = match ensure(&client, &options, &metrics, clock, kept.as_deref()).await {
             Ok(material) => {
                 if let Some(at) = expiry(&material) {
@@ -107,9 +134,46 @@ pub async fn keep(
         };
         tokio::select! {
             () = sleep(wait) => {}
+            () = changes.next().map(drop) => {}
             () = certificates.closed() => {}
         }
     }
+}
+
+/// An item whenever the Secret may have become another, without an end. What can't be watched is looked at by the clock.
+fn changes(client: &Client, options: &Options) -> impl Stream<Item = ()> + use<> {
+    let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &options.namespace);
+    let one = format!("metadata.name={}", options.secret);
+    let config = watcher::Config::default().fields(&one).timeout(WATCH_SECONDS_MAX);
+    let events = watcher::watcher(api, config).default_backoff();
+    let changes = events.filter_map(|event| async {
+        match event {
+            Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone) => Some(()),
+            Ok(Event::Init | Event::InitApply(_)) => None,
+            Err(error) => {
+                tracing::debug!(%error, "can't watch the Secret of the certificate");
+                None
+            }
+        }
+    });
+    changes.chain(stream::pending())
+}
+
+/// Whether there is no certificate, although the API server trusts one.
+async fn is_to_be_restored(client: &Client, options: &Options) -> bool {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), &options.namespace);
+    let Ok(secret) = secrets.get_opt(&options.secret).await else { return false };
+    if secret.is_some_and(|secret| !is_blank(&material(&secret))) {
+        return false;
+    }
+    let trusts = |config: &WebhookClientConfig| config.ca_bundle.is_some();
+    let name = &options.webhooks;
+    let validating: Api<ValidatingWebhookConfiguration> = Api::all(client.clone());
+    let validating = validating.get_opt(name).await.ok().flatten().and_then(|w| w.webhooks);
+    let mutating: Api<MutatingWebhookConfiguration> = Api::all(client.clone());
+    let mutating = mutating.get_opt(name).await.ok().flatten().and_then(|w| w.webhooks);
+    validating.into_iter().flatten().any(|w| trusts(&w.client_config))
+        || mutating.into_iter().flatten().any(|w| trusts(&w.client_config))
 }
 
 /// The certificate in the Secret, made or renewed if it has to be.

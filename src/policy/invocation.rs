@@ -100,7 +100,8 @@ impl<'s: 'q, 'q> Question<'s, 'q> {
             }
             let kind = policy.param_kind.as_ref();
             let source = binding.params.as_ref();
-            let params = match self.snapshot.params.collect(kind, source, self.request.namespace) {
+            let params = match self.snapshot.params().collect(kind, source, self.request.namespace)
+            {
                 Ok(params) => params,
                 Err(error) => {
                     each(Err(misfit(policy, Some(binding), error)))?;
@@ -124,7 +125,7 @@ impl<'s: 'q, 'q> Question<'s, 'q> {
             .matches(self.request, namespace, equivalents)
             .map_err(|error| misfit(policy, None, error))?;
         let kind = policy.param_kind.as_ref().filter(|_| matched.is_some());
-        match kind.and_then(|kind| self.snapshot.params.kind_error(kind)) {
+        match kind.and_then(|kind| self.snapshot.params().kind_error(kind)) {
             Some(error) => Err(misfit(policy, None, error)),
             None => Ok(matched),
         }

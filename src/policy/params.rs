@@ -136,7 +136,7 @@ impl ParamSource {
 
 impl Params {
     /// Sorts objects by kind. Facts about kinds win over what the objects look like.
-    pub fn new(objects: Vec<Arc<Document>>, facts: &[ParamKindFact]) -> Params {
+    pub fn new(objects: &[Arc<Document>], facts: &[ParamKindFact]) -> Params {
         let mut params = Params::default();
         for fact in facts {
             params.kind(&fact.api_version, &fact.kind).scope = fact.scope;
@@ -158,7 +158,7 @@ impl Params {
                 objects.scope = ParamScope::Namespaced;
             }
             // The API server has read its params from another one, which wrote them.
-            let document = document.reread().map_or(document, Arc::new);
+            let document = document.reread().map_or_else(|| Arc::clone(document), Arc::new);
             objects.objects.push(Param { namespace, name, document });
         }
         for objects in params.kinds.values_mut().flat_map(HashMap::values_mut) {
@@ -301,7 +301,7 @@ mod tests {
             kind: "Gone".into(),
             scope: ParamScope::Unknown,
         };
-        Params::new(objects, &[gone])
+        Params::new(&objects, &[gone])
     }
 
     fn collect(kind: &str, reference: Value, namespace: &str) -> String {

@@ -19,6 +19,7 @@ mod changes;
 mod chart;
 #[allow(dead_code, reason = "only the chaos tests stop it in parts")]
 mod control_plane;
+mod entries;
 mod helm;
 mod installed;
 mod kubectl;

@@ -221,7 +221,7 @@ fn policies_that_there_is_no_time_for_follow_their_failure_policy_and_the_slow_o
         let snapshot = snapshot(&names.map(|name| (name, spec.as_str())));
         let parsed = wire::parse(body().to_string().into_bytes()).unwrap();
         let (slow, request) = (Slow::default(), parsed.request());
-        let asked = Asked { phase, failure: None, stopwatch: Some(&slow), choice: None };
+        let asked = Asked { stopwatch: Some(&slow), ..phase.into() };
         let decision = review(asked, &request, &snapshot, &facts(), &Arena::new()).unwrap();
         let told = decision.status.map(|status| status.message).unwrap_or_default();
         assert_eq!(told, expect);

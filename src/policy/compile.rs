@@ -14,8 +14,11 @@ use crate::policy::api::{
 };
 use crate::policy::background::{Background, Unauditable, Written};
 use crate::policy::definitions::{Named, Origin};
+use crate::policy::entry::Terms;
 use crate::policy::matching::Matcher;
-use crate::policy::validation::{ErrorKind, FieldError, VALUE_EXPRESSION_MAX, in_order};
+use crate::policy::validation::{
+    ErrorKind, FieldError, TIMEOUT_SECONDS, VALUE_EXPRESSION_MAX, in_order,
+};
 use crate::schema;
 
 /// A policy, ready to evaluate.
@@ -35,6 +38,8 @@ pub struct Policy {
     pub about: About,
     /// What an error means.
     pub failure_policy: FailurePolicy,
+    /// How long the API server waits for it; none if it does not say.
+    pub timeout_seconds: Option<u8>,
     /// The kind of its params.
     pub param_kind: Option<ParamKind>,
     /// Which requests it is about.
@@ -160,6 +165,11 @@ impl Policy {
         &self.diagnostics
     }
 
+    /// How it is asked.
+    pub fn terms(&self) -> Terms {
+        Terms { failure: self.failure_policy, timeout_seconds: self.timeout_seconds }
+    }
+
     /// Whether it merges objects, which takes their schemas.
     pub fn merges(&self) -> bool {
         let merges = |mutation: &Mutation| mutation.patch_type == PatchType::ApplyConfiguration;
@@ -193,6 +203,7 @@ struct Head<'s> {
     kind: PolicyKind,
     about: About,
     failure_policy: FailurePolicy,
+    timeout_seconds: Option<i32>,
     param_kind: Option<&'s ParamKind>,
     constraints: &'s MatchResources,
     variables: &'s [api::Variable],
@@ -211,6 +222,7 @@ impl<'s> From<&'s ValidatingPolicySpec> for Head<'s> {
                 background: spec.background,
             },
             failure_policy: spec.failure_policy,
+            timeout_seconds: spec.timeout_seconds,
             param_kind: spec.param_kind.as_ref(),
             constraints: &spec.match_constraints,
             variables: &spec.variables,
@@ -231,12 +243,18 @@ impl<'s> From<&'s MutatingPolicySpec> for Head<'s> {
                 background: spec.background,
             },
             failure_policy: spec.failure_policy,
+            timeout_seconds: spec.timeout_seconds,
             param_kind: spec.param_kind.as_ref(),
             constraints: &spec.match_constraints,
             variables: &spec.variables,
             priority: spec.priority,
         }
     }
+}
+
+/// None for what was refused.
+fn seconds(timeout: i32) -> Option<u8> {
+    u8::try_from(timeout).ok().filter(|seconds| TIMEOUT_SECONDS.contains(&i64::from(*seconds)))
 }
 
 /// Compiles the expressions of one policy and collects what is wrong with it.
@@ -448,6 +466,7 @@ impl Compiler {
             source: policy.source.clone(),
             about: head.about,
             failure_policy: head.failure_policy,
+            timeout_seconds: head.timeout_seconds.and_then(seconds),
             param_kind: head.param_kind.cloned(),
             matcher: Matcher::new(head.constraints),
             priority: head.priority,

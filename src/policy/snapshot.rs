@@ -14,11 +14,13 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use crate::cel::Version;
-use crate::policy::api::{BreakGlassSpec, FailurePolicy, NamedRule, PolicyKind};
+use crate::policy::api::{BreakGlassSpec, NamedRule, PolicyKind};
 use crate::policy::bound::{Bindings, bind};
 use crate::policy::compile::Policy;
-use crate::policy::definitions::{Definitions, Origin};
+use crate::policy::definitions::{Definitions, Origin, ParamKindFact};
+use crate::policy::entry::{Entry, Moves};
 use crate::policy::facts::NamespaceObject;
+use crate::policy::kept::Kept;
 use crate::policy::matching::{Equivalents, Index, equivalents_of, is_excluded};
 use crate::policy::pace::Stopwatch;
 use crate::policy::params::Params;
@@ -36,12 +38,15 @@ pub struct Snapshot {
     mutating: Set,
     /// Bindings that name no policy there is.
     orphans: Vec<Binding>,
-    pub(in crate::policy) params: Params,
-    namespaces: HashMap<String, NamespaceObject>,
+    params: Kept<Params, Vec<ParamKindFact>>,
+    namespaces: Kept<HashMap<String, NamespaceObject>>,
     pub(in crate::policy) equivalents: Equivalents,
     suspensions: Vec<BreakGlassSpec>,
     /// By which objects are merged; none if no policy merges any.
     pub(in crate::policy) schemas: Option<Arc<Catalog>>,
+    /// Whose dialect it was compiled in.
+    version: Version,
+    digest: [u8; 32],
 }
 
 /// Policies in the order in which they are asked.
@@ -65,9 +70,10 @@ pub enum Phase {
 pub struct Asked<'w> {
     /// Those of this phase.
     pub phase: Phase,
-    /// Only those with this failure policy: each failure policy is a webhook of its own, so that a request that both
-    /// match is not changed twice.
-    pub failure: Option<FailurePolicy>,
+    /// Only those of this webhook: a request that several match is not changed twice.
+    pub entry: Option<Entry>,
+    /// Those too that were of this webhook before they were edited.
+    pub moves: Option<&'w Moves>,
     /// How long there is. Without it, as long as it takes.
     pub stopwatch: Option<&'w dyn Stopwatch>,
     /// Only those that it chooses.
@@ -82,7 +88,7 @@ pub trait Choice: fmt::Debug + Sync {
 
 impl From<Phase> for Asked<'_> {
     fn from(phase: Phase) -> Self {
-        Asked { phase, failure: None, stopwatch: None, choice: None }
+        Asked { phase, entry: None, moves: None, stopwatch: None, choice: None }
     }
 }
 
@@ -94,27 +100,49 @@ impl Snapshot {
         previous: Option<&Snapshot>,
     ) -> Snapshot {
         let bindings = Bindings::new(&definitions.bindings);
+        let previous = previous.filter(|previous| previous.version == version);
         let before =
             |phase| previous.into_iter().flat_map(move |snapshot| &snapshot.set(phase).policies);
         let mut validating =
             bind(&definitions.validating, &bindings, before(Phase::Validate), version);
         let mut mutating = bind(&definitions.mutating, &bindings, before(Phase::Mutate), version);
-        let named = |bound: &Bound| (bound.policy.name.clone(), bound.policy.origin);
-        validating.sort_by_key(named);
-        mutating.sort_by_key(|bound| (bound.policy.priority, named(bound)));
+        let named = |a: &Bound, b: &Bound| {
+            (&a.policy.name, a.policy.origin).cmp(&(&b.policy.name, b.policy.origin))
+        };
+        validating.sort_by(named);
+        mutating
+            .sort_by(|a, b| a.policy.priority.cmp(&b.policy.priority).then_with(|| named(a, b)));
         let orphans = bindings.orphans(validating.iter().chain(&mutating));
         let merges = mutating.iter().any(|bound: &Bound| bound.policy.merges());
         let schemas = merges.then(|| definitions.merge_schemas());
-        Snapshot {
+        let mut snapshot = Snapshot {
             validating: Set::new(validating),
             schemas,
             mutating: Set::new(mutating),
             orphans,
-            params: Params::new(definitions.params, &definitions.param_kinds),
-            namespaces: namespaces(&definitions.namespaces),
+            params: Kept::new(
+                definitions.params,
+                definitions.param_kinds,
+                previous.map(|previous| &previous.params),
+                |objects, facts| Params::new(objects, facts),
+            ),
+            namespaces: Kept::new(
+                definitions.namespaces,
+                (),
+                previous.map(|previous| &previous.namespaces),
+                |documents, ()| namespaces(documents),
+            ),
             equivalents: definitions.equivalents,
             suspensions: definitions.suspensions,
-        }
+            version,
+            digest: [0; 32],
+        };
+        snapshot.digest = snapshot.hash();
+        snapshot
+    }
+
+    pub(in crate::policy) fn params(&self) -> &Params {
+        self.params.made()
     }
 
     /// What suspends a policy now, if anything does. The API server's own policies are not ours to suspend.
@@ -136,10 +164,13 @@ impl Snapshot {
         request: &Request<'_>,
     ) -> impl Iterator<Item = &'s Bound> + use<'s, 'w> {
         let set = self.set(asked.phase);
-        let Asked { failure, choice, .. } = asked;
+        let Asked { entry, moves, choice, .. } = asked;
+        let of_entry = move |bound: &Bound| {
+            let Some(entry) = entry else { return true };
+            entry.takes(bound.policy.terms()) || moves.is_some_and(|moves| moves.left(entry, bound))
+        };
         let includes = move |bound: &Bound| {
-            failure.is_none_or(|failure| bound.policy.failure_policy == failure)
-                && choice.is_none_or(|choice| choice.includes(bound))
+            of_entry(bound) && choice.is_none_or(|choice| choice.includes(bound))
         };
         let equivalents = equivalents_of(request, &self.equivalents).map(|(resource, _)| resource);
         let resources = std::iter::once(request.resource).chain(equivalents);
@@ -162,7 +193,7 @@ impl Snapshot {
 
     /// The Namespace of this name, if it is known.
     pub fn namespace(&self, name: &str) -> Option<&NamespaceObject> {
-        self.namespaces.get(name)
+        self.namespaces.made().get(name)
     }
 
     /// The resource rules of all policies of a phase that are bound at all, without repetition: what a webhook has to be
@@ -185,11 +216,21 @@ impl Snapshot {
 
     /// The hash of all policies and bindings: the same for the same answers to the same requests, params aside.
     pub fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    fn hash(&self) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for bound in self.policies() {
             hasher.update(bound.digest);
             hasher.update(bound.policy.name.as_bytes());
             for binding in &bound.bindings {
+                if binding.name.is_none() {
+                    // What else it says is the policy's.
+                    let own = (&binding.actions, &binding.params);
+                    hasher.update(format!("{own:?}").as_bytes());
+                    continue;
+                }
                 let anywhere = Binding { source: String::new(), ..binding.clone() };
                 hasher.update(format!("{anywhere:?}").as_bytes());
             }

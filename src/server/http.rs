@@ -13,16 +13,11 @@ use hyper::body::{Body, Bytes, Incoming};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use crate::policy::api::FailurePolicy;
+use crate::policy::entry::Entry;
 use crate::server::limits::{BODY_FREE_BYTES, Limits, REQUEST_TIMEOUT_MAX};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{self, Webhook};
 use crate::telemetry::traces::Parent;
-
-/// A failure policy is a webhook of its own, and its policies are asked alone: a request that both match is not asked
-/// about twice.
-const FAIL: Option<FailurePolicy> = Some(FailurePolicy::Fail);
-const IGNORE: Option<FailurePolicy> = Some(FailurePolicy::Ignore);
 
 /// Bytes that one permit of the buffer stands for.
 const PERMIT_BYTES: usize = 1024;
@@ -53,8 +48,8 @@ pub trait Handler: Send + Sync + 'static {
 pub struct Call {
     /// By which webhook.
     pub webhook: Webhook,
-    /// Only the policies with this failure policy are asked.
-    pub failure: Option<FailurePolicy>,
+    /// Only the policies of this entry are asked.
+    pub entry: Option<Entry>,
     /// When the answer should be there.
     pub deadline: Instant,
     /// The trace that it is part of.
@@ -104,14 +99,11 @@ pub(in crate::server) async fn respond<H: Handler>(
     is_known: bool,
     request: Request<Incoming>,
 ) -> Result<Answer, Infallible> {
-    let ask = |hook, failure, request| webhook(&shared, is_known, hook, failure, request);
-    let answer = match request.uri().path() {
-        "/validate" => ask(Webhook::Validate, None, request).await,
-        "/validate/fail" => ask(Webhook::Validate, FAIL, request).await,
-        "/validate/ignore" => ask(Webhook::Validate, IGNORE, request).await,
-        "/mutate" => ask(Webhook::Mutate, None, request).await,
-        "/mutate/fail" => ask(Webhook::Mutate, FAIL, request).await,
-        "/mutate/ignore" => ask(Webhook::Mutate, IGNORE, request).await,
+    let path = request.uri().path();
+    let answer = match path {
+        _ if let Some((hook, entry)) = asked(path) => {
+            webhook(&shared, is_known, hook, entry, request).await
+        }
         "/healthz" => read(&request, || Ok(text("ok\n"))),
         "/readyz" => read(&request, || match unready(&shared) {
             Some(why) => Err(HttpError::new(StatusCode::SERVICE_UNAVAILABLE, why)),
@@ -141,6 +133,18 @@ pub(in crate::server) async fn respond<H: Handler>(
     Ok(answer)
 }
 
+/// By which webhook a path asks, and for which of its policies: all, or those of an entry. Policies of an entry are asked
+/// alone: a request that several entries match is not decided about twice.
+fn asked(path: &str) -> Option<(Webhook, Option<Entry>)> {
+    let (hook, rest) = [("/validate", Webhook::Validate), ("/mutate", Webhook::Mutate)]
+        .into_iter()
+        .find_map(|(start, hook)| Some((hook, path.strip_prefix(start)?)))?;
+    match rest.strip_prefix('/') {
+        Some(entry) => Some((hook, Some(Entry::parse(entry)?))),
+        None => rest.is_empty().then_some((hook, None)),
+    }
+}
+
 fn unready<H: Handler>(shared: &Shared<H>) -> Option<&'static str> {
     if shared.stopping.load(Ordering::Relaxed) {
         return Some("stopping");
@@ -162,7 +166,7 @@ async fn webhook<H: Handler>(
     shared: &Shared<H>,
     is_known: bool,
     webhook: Webhook,
-    failure: Option<FailurePolicy>,
+    entry: Option<Entry>,
     request: Request<Incoming>,
 ) -> Result<Answer, HttpError> {
     let deadline = Instant::now() + time_allowed(request.uri().query(), shared.limits.request);
@@ -190,7 +194,7 @@ async fn webhook<H: Handler>(
         }
     };
     let trace = parts.headers.get("traceparent").and_then(|header| header.to_str().ok());
-    let call = Call { webhook, failure, deadline, trace: trace.and_then(Parent::read) };
+    let call = Call { webhook, entry, deadline, trace: trace.and_then(Parent::read) };
     let answer = shared.handler.answer(call, body).await?;
     Ok(response(StatusCode::OK, "application/json", answer))
 }
@@ -324,7 +328,29 @@ fn response(status: StatusCode, content_type: &'static str, body: impl Into<Byte
 mod tests {
     use std::time::Duration;
 
-    use crate::server::http::time_allowed;
+    use crate::server::http::{asked, time_allowed};
+    use crate::telemetry::metrics::Webhook;
+
+    #[test]
+    fn a_path_says_which_policies_are_asked() {
+        let check = |path: &str, expect: Option<(Webhook, Option<&str>)>| {
+            let found = asked(path);
+            let told = found.map(|(hook, entry)| (hook, entry.map(|entry| entry.to_string())));
+            assert_eq!(
+                told,
+                expect.map(|(hook, entry)| (hook, entry.map(str::to_owned))),
+                "{path}"
+            );
+        };
+        check("/validate", Some((Webhook::Validate, None)));
+        check("/validate/fail", Some((Webhook::Validate, Some("fail"))));
+        check("/mutate/ignore/5", Some((Webhook::Mutate, Some("ignore/5"))));
+        check("/mutate/fail/9-14", Some((Webhook::Mutate, Some("fail/9-14"))));
+        check("/validate/", None);
+        check("/validatefail", None);
+        check("/validate/fail/", None);
+        check("/", None);
+    }
 
     #[test]
     fn the_client_hears_from_us_before_it_gives_up() {

@@ -23,6 +23,7 @@ use crate::admission::{
 use crate::ledger::{self, Entry, Ledger, Verdict};
 use crate::policy::Request;
 use crate::policy::api::ValidationAction;
+use crate::policy::entry::{MOVE_GRACE, Moves};
 use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::request::Operation;
 use crate::server::http::{Call, Handler, HttpError};
@@ -59,6 +60,34 @@ struct InForce {
     snapshot: Arc<Snapshot>,
     /// The hash of the policies, for records.
     digest: String,
+    /// What the API server may still ask for by another entry, and until when.
+    moves: Moves,
+    moves_until: Instant,
+}
+
+impl InForce {
+    /// In place of what was in force until now.
+    fn new(snapshot: Arc<Snapshot>, before: Option<&InForce>, now: Instant) -> InForce {
+        let digest = hex(snapshot.digest());
+        let mut moves = Moves::default();
+        let mut moves_until = now;
+        if let Some(before) = before {
+            moves = Moves::between(&before.snapshot, &snapshot);
+            if !moves.is_empty() {
+                moves_until = now + MOVE_GRACE;
+            }
+            if let Some(earlier) = before.moves(now) {
+                moves_until = moves_until.max(before.moves_until);
+                moves = moves.and(earlier);
+            }
+        }
+        InForce { snapshot, digest, moves, moves_until }
+    }
+
+    /// The moves, as long as they matter.
+    fn moves(&self, now: Instant) -> Option<&Moves> {
+        (!self.moves.is_empty() && now < self.moves_until).then_some(&self.moves)
+    }
 }
 
 impl<S: Source> Reviewer<S> {
@@ -83,8 +112,13 @@ impl<S: Source> Reviewer<S> {
 
     /// Decides by this snapshot from the next request on. Requests in flight are decided by the one they began with.
     pub fn put_in_force(&self, snapshot: Arc<Snapshot>) {
-        let digest = hex(snapshot.digest());
-        self.in_force.store(Some(Arc::new(InForce { snapshot, digest })));
+        self.put_in_force_at(snapshot, Instant::now());
+    }
+
+    fn put_in_force_at(&self, snapshot: Arc<Snapshot>, now: Instant) {
+        let before = self.in_force.load_full();
+        let in_force = InForce::new(snapshot, before.as_deref(), now);
+        self.in_force.store(Some(Arc::new(in_force)));
     }
 
     /// Puts every snapshot in force that comes, until nobody can send one any more.
@@ -165,7 +199,7 @@ impl<S: Source> Handler for Reviewer<S> {
     }
 
     async fn answer(&self, call: Call, body: Vec<u8>) -> Result<Vec<u8>, HttpError> {
-        let Call { webhook, failure, deadline, trace } = call;
+        let Call { webhook, entry, deadline, trace } = call;
         let (begun, begun_at) = (Instant::now(), self.traces.as_ref().map(|_| now()));
         let failed = |error| {
             let unknown = metrics::Operation::Unknown;
@@ -183,7 +217,8 @@ impl<S: Source> Handler for Reviewer<S> {
             Webhook::Mutate => Phase::Mutate,
         };
         let watch = Watch { begun, limit: deadline - begun };
-        let asked = Asked { phase, failure, stopwatch: Some(&watch), choice: None };
+        let moves = in_force.moves(begun);
+        let asked = Asked { entry, moves, stopwatch: Some(&watch), ..phase.into() };
         let decision =
             self.decide(asked, &request, &in_force.snapshot, deadline).await.map_err(failed)?;
         let answer = wire::response(request.uid, &decision);

@@ -68,6 +68,53 @@ fn entries(value: &Value) -> Vec<String> {
 }
 
 #[test]
+fn policies_share_an_entry_if_they_agree_in_failure_policy_and_timeout() {
+    let check = |policies: &[(&str, &str)], expect: &[(&str, &str, u8)]| {
+        let pods = rules("CREATE", "", "pods");
+        let specs: Vec<(String, String)> = policies
+            .iter()
+            .map(|(name, terms)| {
+                let spec = format!("validationActions: [Deny], {terms} {pods}");
+                ((*name).to_owned(), spec)
+            })
+            .collect();
+        let policies: Vec<(&str, &str, &str)> = specs
+            .iter()
+            .map(|(name, spec)| ("ValidatingPolicy", name.as_str(), spec.as_str()))
+            .collect();
+        let webhooks = webhooks(&policies);
+        let found: Vec<Value> = webhooks.validating["webhooks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|w| json!([w["name"], w["clientConfig"]["url"], w["timeoutSeconds"]]))
+            .collect();
+        let expect: Vec<Value> = expect
+            .iter()
+            .map(|(name, path, seconds)| {
+                let url = format!("https://127.0.0.1:8443/validate/{path}");
+                json!([format!("validate.{name}.portcullis.dev"), url, seconds])
+            })
+            .collect();
+        assert_eq!(found, expect);
+    };
+    let quick = "timeoutSeconds: 2,";
+    check(&[("a", ""), ("b", "")], &[("fail", "fail", 10)]);
+    check(&[("a", quick), ("b", quick)], &[("fail-2", "fail/2", 2)]);
+    check(
+        &[("a", quick), ("b", ""), ("c", "timeoutSeconds: 2, failurePolicy: Ignore,")],
+        &[("fail", "fail", 10), ("fail-2", "fail/2", 2), ("ignore-2", "ignore/2", 2)],
+    );
+    let many = [1, 2, 3, 4, 30].map(|seconds| format!("timeoutSeconds: {seconds},"));
+    let many: Vec<(&str, &str)> =
+        many.iter().zip(["a", "b", "c", "d", "e"]).map(|(t, name)| (name, t.as_str())).collect();
+    check(
+        &many,
+        &[("fail-1-2", "fail/1-2", 2), ("fail-3-4", "fail/3-4", 4), ("fail-30", "fail/30", 30)],
+    );
+}
+
+#[test]
 fn there_is_an_entry_for_each_failure_policy_in_use() {
     let pods = rules("CREATE", "", "pods");
     let jobs = rules("CREATE", "batch", "jobs");

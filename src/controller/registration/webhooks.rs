@@ -12,6 +12,7 @@ use crate::policy::Origin;
 use crate::policy::api::{
     BreakGlassSpec, FailurePolicy, MatchCondition, Operation, ReinvocationPolicy,
 };
+use crate::policy::entry::Entry;
 use crate::policy::snapshot::{Bound, Phase, Snapshot};
 
 /// What is outside unless a policy names it: a node could not join, a leader could not be elected and a Pod could not
@@ -73,13 +74,13 @@ impl Webhooks {
         width: Width,
     ) -> Webhooks {
         let configuration = |phase, kind: &str| {
-            let entry = |failure| entry(snapshot, phase, failure, options, authorities_pem, width);
-            let entries = [FailurePolicy::Fail, FailurePolicy::Ignore].into_iter();
+            let entry = |entry| webhook(snapshot, phase, entry, options, authorities_pem, width);
+            let entries = Entry::of(asked(snapshot, phase).map(|bound| bound.policy.terms()));
             json!({
                 "apiVersion": "admissionregistration.k8s.io/v1",
                 "kind": kind,
                 "metadata": {"name": options.name, "labels": labels()},
-                "webhooks": entries.filter_map(entry).collect::<Vec<_>>(),
+                "webhooks": entries.into_iter().filter_map(entry).collect::<Vec<_>>(),
             })
         };
         Webhooks {
@@ -117,32 +118,26 @@ impl Webhooks {
     }
 }
 
-/// The path under which policies with this failure policy are asked.
-pub fn path(phase: Phase, failure: FailurePolicy) -> &'static str {
-    match (phase, failure) {
-        (Phase::Validate, FailurePolicy::Fail) => "/validate/fail",
-        (Phase::Validate, FailurePolicy::Ignore) => "/validate/ignore",
-        (Phase::Mutate, FailurePolicy::Fail) => "/mutate/fail",
-        (Phase::Mutate, FailurePolicy::Ignore) => "/mutate/ignore",
-    }
+/// The policies of a phase that the API server is to ask us for.
+fn asked(snapshot: &Snapshot, phase: Phase) -> impl Iterator<Item = &Bound> {
+    snapshot.policies().filter(move |bound| {
+        bound.policy.origin == Origin::Portcullis
+            && bound.policy.kind.phase() == phase
+            && !bound.bindings.is_empty()
+    })
 }
 
-/// The webhook for all policies of a phase with a failure policy; none if there is none.
-fn entry(
+/// The webhook for all policies of an entry; none if they match nothing that there can be.
+fn webhook(
     snapshot: &Snapshot,
     phase: Phase,
-    failure: FailurePolicy,
+    entry: Entry,
     options: &Options,
     authorities_pem: &str,
     width: Width,
 ) -> Option<Value> {
-    let asked = |bound: &&Bound| {
-        bound.policy.origin == Origin::Portcullis
-            && bound.policy.kind.phase() == phase
-            && bound.policy.failure_policy == failure
-            && !bound.bindings.is_empty()
-    };
-    let bound: Vec<&Bound> = snapshot.policies().filter(asked).collect();
+    let bound = asked(snapshot, phase).filter(|bound| entry.takes(bound.policy.terms()));
+    let bound: Vec<&Bound> = bound.collect();
     let operations: &[Operation] = match phase {
         Phase::Mutate => &MUTATING,
         Phase::Validate => &VALIDATING,
@@ -155,26 +150,25 @@ fn entry(
         Width::Narrow => Narrow::new(&bound),
         Width::Wide => Narrow::default(),
     };
-    let (phase_word, failure_word, failure_name) = match (phase, failure) {
-        (Phase::Validate, FailurePolicy::Fail) => ("validate", "fail", "Fail"),
-        (Phase::Validate, FailurePolicy::Ignore) => ("validate", "ignore", "Ignore"),
-        (Phase::Mutate, FailurePolicy::Fail) => ("mutate", "fail", "Fail"),
-        (Phase::Mutate, FailurePolicy::Ignore) => ("mutate", "ignore", "Ignore"),
+    let phase_word = match phase {
+        Phase::Validate => "validate",
+        Phase::Mutate => "mutate",
     };
-    // Nobody may be kept out while all is suspended, whether or not somebody answers.
-    let is_suspended = snapshot.suspensions().iter().any(BreakGlassSpec::is_of_all);
-    let failure_name = if is_suspended { "Ignore" } else { failure_name };
-    let timeout_seconds = if is_suspended {
-        options.timeout_seconds.min(SUSPENDED_TIMEOUT_SECONDS)
-    } else {
-        options.timeout_seconds
-    };
-    let mut entry = json!({
-        "name": format!("{phase_word}.{failure_word}.portcullis.dev"),
+    // Whoever shares an entry with one that may take longer is waited for as long.
+    let (mut failure, mut timeout_seconds) =
+        (entry.failure, entry.timeouts.map_or(options.timeout_seconds, |(_, longest)| longest));
+    if snapshot.suspensions().iter().any(BreakGlassSpec::is_of_all) {
+        // Nobody may be kept out while all is suspended, whether or not somebody answers.
+        failure = FailurePolicy::Ignore;
+        timeout_seconds = timeout_seconds.min(SUSPENDED_TIMEOUT_SECONDS);
+    }
+    let path = format!("/{phase_word}/{entry}");
+    let mut webhook = json!({
+        "name": format!("{phase_word}.{}.portcullis.dev", entry.joined_by('-')),
         "admissionReviewVersions": ["v1"],
-        "clientConfig": client_config(options, path(phase, failure), authorities_pem),
+        "clientConfig": client_config(options, &path, authorities_pem),
         "rules": rules.iter().map(rule).collect::<Vec<_>>(),
-        "failurePolicy": failure_name,
+        "failurePolicy": failure,
         "matchPolicy": "Equivalent",
         "namespaceSelector": selector(&narrow.namespace_selector, excluded(options)),
         "objectSelector": selector(&narrow.object_selector, None),
@@ -184,13 +178,13 @@ fn entry(
         "matchConditions": conditions(&rules, &narrow.conditions),
     });
     if phase == Phase::Mutate
-        && let Some(fields) = entry.as_object_mut()
+        && let Some(fields) = webhook.as_object_mut()
     {
         let again = |bound: &&Bound| bound.policy.reinvocation() == ReinvocationPolicy::IfNeeded;
         let reinvocation = if bound.iter().any(again) { "IfNeeded" } else { "Never" };
         fields.insert("reinvocationPolicy".into(), reinvocation.into());
     }
-    Some(entry)
+    Some(webhook)
 }
 
 fn client_config(options: &Options, path: &str, authorities_pem: &str) -> Value {

@@ -72,6 +72,12 @@ pub struct MutatingPolicySpec {
     /// What an error means: one in an expression, or in the configuration, such as a param that does not exist.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
+    /// How long the API server waits for the policy's answer, in seconds: 1 to 30, and what the server was told if
+    /// nothing is said. After that, `failurePolicy` decides. Policies that agree share a webhook; one that may take long
+    /// is best alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[x_kube(validation = Rule::new("1 <= self && self <= 30").message("must be between 1 and 30"))]
+    pub timeout_seconds: Option<i32>,
     /// Conditions that must hold for the policy to apply.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]

@@ -21,6 +21,8 @@ pub(in crate::policy) mod names;
 mod order;
 mod repair;
 
+use std::ops::RangeInclusive;
+
 use serde_json::Value;
 
 use crate::policy::api::PolicyKind;
@@ -31,6 +33,9 @@ pub(in crate::policy) use expressions::VALUE_EXPRESSION_MAX;
 pub use field_error::{ErrorKind, FieldError};
 pub(in crate::policy) use order::in_order;
 pub(in crate::policy) use repair::repaired;
+
+/// How long the API server can be told to wait for a webhook.
+pub(in crate::policy) const TIMEOUT_SECONDS: RangeInclusive<i64> = 1..=30;
 
 /// What a document is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -118,6 +123,10 @@ fn ours(mutates: bool, spec: &Field<'_>, errors: &mut Vec<FieldError>) {
     expressions::unique_variables(&spec.child("variables"), errors);
     let severities = ["Info", "Low", "Medium", "High", "Critical"];
     spec.child("severity").check_word(&severities, errors);
+    let timeout = spec.child("timeoutSeconds");
+    if timeout.is_given() && !TIMEOUT_SECONDS.contains(&timeout.integer()) {
+        errors.push(timeout.invalid_json("must be between 1 and 30"));
+    }
 }
 
 fn binding_spec(

@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::admission::{Facts, Need, NoCluster, Snapshot, Source, Version};
 use crate::ledger::{Body, Ledger, Record, Verdict};
+use crate::policy::entry::{Entry, MOVE_GRACE};
 use crate::policy::facts::NamespaceObject;
 use crate::policy::manifest::{Manifest, read};
 use crate::policy::{Definitions, Request};
@@ -103,8 +104,18 @@ async fn ask<S: Source>(
     webhook: Webhook,
     body: impl ToString,
 ) -> Result<Value, HttpError> {
+    ask_entry(reviewer, webhook, None, body).await
+}
+
+async fn ask_entry<S: Source>(
+    reviewer: &Reviewer<S>,
+    webhook: Webhook,
+    entry: Option<&str>,
+    body: impl ToString,
+) -> Result<Value, HttpError> {
     let deadline = Instant::now() + Duration::from_millis(300);
-    let call = Call { webhook, failure: None, deadline, trace: None };
+    let entry = entry.map(|entry| Entry::parse(entry).unwrap());
+    let call = Call { webhook, entry, deadline, trace: None };
     let answer = reviewer.answer(call, body.to_string().into()).await?;
     let answer: Value = serde_json::from_slice(&answer).unwrap();
     assert_eq!(answer["apiVersion"], "admission.k8s.io/v1");
@@ -126,6 +137,35 @@ fn metric<S: Source>(reviewer: &Reviewer<S>, name: &str) -> Vec<String> {
         text.lines().filter_map(|line| line.strip_prefix(name)).map(str::to_owned).collect();
     lines.sort();
     lines
+}
+
+/// The API server asks by the entry that it knows, for a while after the policy has another.
+#[tokio::test]
+async fn an_edit_of_how_a_policy_is_asked_leaves_no_gap() {
+    let edited = |line: &str| NO_LATEST.replace("spec:\n", &format!("spec:\n  {line}\n"));
+    let (ignore, slow) = (edited("failurePolicy: Ignore"), edited("timeoutSeconds: 20"));
+    let reviewer = reviewer(NoCluster, &[&ignore]);
+    let check = async |entries: &[(&str, bool)]| {
+        for (entry, asked) in entries {
+            let body = pod("nginx:latest");
+            let said = ask_entry(&reviewer, Webhook::Validate, Some(entry), body).await.unwrap();
+            assert_eq!(said["allowed"], !asked, "{entry}");
+        }
+    };
+    check(&[("ignore", true), ("fail", false), ("fail/20", false)]).await;
+    let now = Instant::now();
+    reviewer.put_in_force_at(snapshot(&[NO_LATEST]), now);
+    check(&[("ignore", true), ("fail", true), ("fail/20", false)]).await;
+    reviewer.put_in_force_at(snapshot(&[&slow]), now);
+    check(&[("ignore", true), ("fail", true), ("fail/20", true), ("fail/9-20", true)]).await;
+    // Another change does not make it longer.
+    reviewer.put_in_force_at(snapshot(&[&slow, SHOP_ONLY]), now + MOVE_GRACE);
+    let settled = [("ignore", false), ("fail", false), ("fail/20", true), ("fail/21", false)];
+    check(&settled).await;
+    // Nor does it need one to end.
+    let long_ago = now.checked_sub(2 * MOVE_GRACE).unwrap();
+    reviewer.put_in_force_at(snapshot(&[NO_LATEST]), long_ago);
+    check(&[("ignore", false), ("fail", true), ("fail/20", false)]).await;
 }
 
 #[tokio::test]

@@ -23,6 +23,7 @@ mod entries;
 mod helm;
 mod installed;
 mod kubectl;
+mod lessons;
 mod natively;
 mod outages;
 mod pki;

@@ -168,6 +168,8 @@ fn its_alerts_are_those_of_the_documents_and_ask_for_metrics_that_exist() {
     let told: BTreeSet<String> =
         rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect();
     assert_eq!(names, told, "the alerts of docs/operations.md");
+    let runbook = |name: &String| operations.contains(&format!("\n### {name}\n\n"));
+    assert!(names.iter().all(runbook), "each alert has a runbook in docs/operations.md");
     for alert in alerts {
         let expression = text(alert, "expr");
         for metric in metrics(&expression) {

@@ -24,12 +24,15 @@ use crate::controller::limits::{QUESTION_TIMEOUT, QUESTIONS_MAX};
 use crate::json::{Document, Kind, Node};
 use crate::policy::Request;
 use crate::policy::request::User;
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Question;
 
 /// The cluster as the source of facts.
 #[derive(Clone)]
 pub struct ClusterSource {
     client: Client,
     permits: Arc<Semaphore>,
+    metrics: Arc<Metrics>,
 }
 
 impl std::fmt::Debug for ClusterSource {
@@ -40,8 +43,8 @@ impl std::fmt::Debug for ClusterSource {
 
 impl ClusterSource {
     /// A source that asks through this client.
-    pub fn new(client: Client) -> ClusterSource {
-        ClusterSource { client, permits: Arc::new(Semaphore::new(QUESTIONS_MAX)) }
+    pub fn new(client: Client, metrics: Arc<Metrics>) -> ClusterSource {
+        ClusterSource { client, permits: Arc::new(Semaphore::new(QUESTIONS_MAX)), metrics }
     }
 
     async fn authorize(&self, spec: SubjectAccessReviewSpec) -> Result<Answer, Error> {
@@ -68,14 +71,20 @@ impl Source for ClusterSource {
     async fn fetch(&self, request: &Request<'_>, need: &Need, facts: &mut Facts) {
         let Ok(_permit) = self.permits.acquire().await else { return };
         match need {
-            Need::Namespace(name) => match timeout(QUESTION_TIMEOUT, self.namespace(name)).await {
-                Ok(Ok(namespace)) => facts.add_namespace(name, namespace),
-                Ok(Err(error)) => tracing::warn!(name, %error, "the namespace can't be read"),
-                Err(_) => tracing::warn!(name, "reading the namespace took too long"),
-            },
+            Need::Namespace(name) => {
+                let read = timeout(QUESTION_TIMEOUT, self.namespace(name)).await;
+                self.metrics.question(Question::Namespace, matches!(read, Ok(Ok(_))));
+                match read {
+                    Ok(Ok(namespace)) => facts.add_namespace(name, namespace),
+                    Ok(Err(error)) => tracing::warn!(name, %error, "the namespace can't be read"),
+                    Err(_) => tracing::warn!(name, "reading the namespace took too long"),
+                }
+            }
             Need::Authorization(check) => {
                 let asked = self.authorize(question(&request.user, check));
-                let answer = match timeout(QUESTION_TIMEOUT, asked).await {
+                let answer = timeout(QUESTION_TIMEOUT, asked).await;
+                self.metrics.question(Question::Authorization, matches!(answer, Ok(Ok(_))));
+                let answer = match answer {
                     Ok(Ok(answer)) => answer,
                     Ok(Err(error)) => unanswered(error.to_string()),
                     Err(_) => unanswered("the authorizer took too long".into()),

@@ -200,6 +200,7 @@ impl<S: Source> Handler for Reviewer<S> {
 
     async fn answer(&self, call: Call, body: Vec<u8>) -> Result<Vec<u8>, HttpError> {
         let Call { webhook, entry, deadline, trace } = call;
+        let _counted = self.metrics.in_flight();
         let (begun, begun_at) = (Instant::now(), self.traces.as_ref().map(|_| now()));
         let failed = |error| {
             let unknown = metrics::Operation::Unknown;

@@ -1,16 +1,22 @@
 //! The metric families, in OpenMetrics text. Labels are words from closed sets, or names of policies: never names that
 //! a request chooses, so the number of series is bounded by the policies.
 
+mod words;
+
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::encoding::text::encode;
-use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+pub use crate::telemetry::metrics::words::{
+    Answer, Operation, PolicyResult, Question, Refusal, ReloadResult, Webhook, Written,
+};
 
 /// Media type of [`Metrics::text`].
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -24,91 +30,6 @@ const LATENCY_BUCKETS: [f64; 15] = [
 /// Upper bounds in seconds for what the controller does: a small set compiles in milliseconds; two seconds is what a
 /// change may take until it is in force.
 const CHANGE_BUCKETS: [f64; 10] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 30.0];
-
-/// A closed set of words that are values of a label.
-macro_rules! words {
-    ($(#[$meta:meta])* enum $name:ident { $($(#[$variant_meta:meta])* $variant:ident = $word:literal,)* }) => {
-        $(#[$meta])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum $name {
-            $($(#[$variant_meta])* #[doc = concat!("`", $word, "`")] $variant,)*
-        }
-
-        impl $name {
-            /// The word.
-            pub fn word(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $word,)*
-                }
-            }
-        }
-
-        impl EncodeLabelValue for $name {
-            fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> Result<(), std::fmt::Error> {
-                self.word().encode(encoder)
-            }
-        }
-    };
-}
-
-words! {
-    /// Which webhook was called.
-    enum Webhook {
-        Validate = "validate",
-        Mutate = "mutate",
-    }
-}
-
-words! {
-    /// What the request would do.
-    enum Operation {
-        Create = "CREATE",
-        Update = "UPDATE",
-        Delete = "DELETE",
-        Connect = "CONNECT",
-        /// No operation could be read.
-        Unknown = "unknown",
-    }
-}
-
-words! {
-    /// What the answer was.
-    enum Answer {
-        /// Allowed as it is.
-        Allow = "allow",
-        /// Allowed, changed.
-        Patch = "patch",
-        /// Denied.
-        Deny = "deny",
-        /// No decision: what was sent is no request, or the time was up.
-        Error = "error",
-    }
-}
-
-words! {
-    /// What became of one policy in one request. Passes are not counted: they would cost every request a look-up.
-    enum PolicyResult {
-        Deny = "deny",
-        Warn = "warn",
-        Audit = "audit",
-        Error = "error",
-        Patch = "patch",
-        /// It took longer than a policy should, whatever it said.
-        Slow = "slow",
-    }
-}
-
-words! {
-    /// Why a connection ended before its time.
-    enum Refusal {
-        /// Too many connections.
-        Limit = "limit",
-        /// The TLS handshake failed or took too long.
-        Handshake = "handshake",
-        /// No certificate yet.
-        NoCertificate = "no_certificate",
-    }
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct RequestLabels {
@@ -134,27 +55,26 @@ struct ReloadLabels {
     result: ReloadResult,
 }
 
-words! {
-    /// What became of a policy set that was read.
-    enum ReloadResult {
-        Ok = "ok",
-        Error = "error",
-    }
-}
-
-words! {
-    /// What the controller writes to the cluster.
-    enum Written {
-        Status = "status",
-        Registration = "registration",
-        Certificate = "certificate",
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WriteLabels {
     what: Written,
     result: ReloadResult,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct QuestionLabels {
+    about: Question,
+    result: ReloadResult,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ObjectLabels {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WebhookLabels {
+    webhook: Webhook,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -208,6 +128,11 @@ pub struct Metrics {
     leads: Gauge,
     http_errors: Family<StatusLabels, Counter>,
     connections: Gauge,
+    in_flight: Gauge,
+    questions: Family<QuestionLabels, Counter>,
+    objects: Family<ObjectLabels, Gauge>,
+    webhooks: Family<WebhookLabels, Gauge>,
+    registered: Gauge,
     refused: Family<RefusalLabels, Counter>,
     ledger_written: Counter,
     ledger_lost: Counter,
@@ -240,16 +165,22 @@ impl Metrics {
             leads: Gauge::default(),
             http_errors: Family::default(),
             connections: Gauge::default(),
+            in_flight: Gauge::default(),
+            questions: Family::default(),
+            objects: Family::default(),
+            webhooks: Family::default(),
+            registered: Gauge::default(),
             refused: Family::default(),
             ledger_written: Counter::default(),
             ledger_lost: Counter::default(),
             ledger_failed: Counter::default(),
         };
-        metrics.register();
+        metrics.register_decisions();
+        metrics.register_cluster();
         metrics
     }
 
-    fn register(&mut self) {
+    fn register_decisions(&mut self) {
         let r = &mut self.registry;
         r.register("requests", "Admission requests answered", self.requests.clone());
         r.register(
@@ -270,6 +201,38 @@ impl Metrics {
             "From a change that was seen to the policies being in force",
             self.changes.clone(),
         );
+        r.register("http_errors", "HTTP requests that were refused", self.http_errors.clone());
+        r.register("connections", "Open connections", self.connections.clone());
+        r.register(
+            "requests_in_flight",
+            "Requests that wait for an answer",
+            self.in_flight.clone(),
+        );
+        r.register(
+            "questions",
+            "What the API server was asked because a request needed it",
+            self.questions.clone(),
+        );
+        r.register(
+            "connections_refused",
+            "Connections that ended before a request",
+            self.refused.clone(),
+        );
+        r.register("ledger_records", "Records written to the ledger", self.ledger_written.clone());
+        r.register(
+            "ledger_lost",
+            "Decisions that are not in the ledger because its queue was full",
+            self.ledger_lost.clone(),
+        );
+        r.register(
+            "ledger_write_failures",
+            "Failed attempts to write to the ledger",
+            self.ledger_failed.clone(),
+        );
+    }
+
+    fn register_cluster(&mut self) {
+        let r = &mut self.registry;
         r.register(
             "watch_failures",
             "Watches that broke off, or could not begin",
@@ -292,23 +255,16 @@ impl Metrics {
             self.suspensions.clone(),
         );
         r.register("leader", "Whether this replica writes to the cluster", self.leads.clone());
-        r.register("http_errors", "HTTP requests that were refused", self.http_errors.clone());
-        r.register("connections", "Open connections", self.connections.clone());
+        r.register("watched_objects", "Objects that are kept in memory", self.objects.clone());
         r.register(
-            "connections_refused",
-            "Connections that ended before a request",
-            self.refused.clone(),
-        );
-        r.register("ledger_records", "Records written to the ledger", self.ledger_written.clone());
-        r.register(
-            "ledger_lost",
-            "Decisions that are not in the ledger because its queue was full",
-            self.ledger_lost.clone(),
+            "registered_webhooks",
+            "Entries of the webhook configurations, on the replica that writes them",
+            self.webhooks.clone(),
         );
         r.register(
-            "ledger_write_failures",
-            "Failed attempts to write to the ledger",
-            self.ledger_failed.clone(),
+            "registration_timestamp_seconds",
+            "When the webhook configurations were last seen to be as they should be",
+            self.registered.clone(),
         );
     }
 
@@ -346,9 +302,9 @@ impl Metrics {
 
     /// Forgets the outcomes of policies that are gone.
     pub fn forget_outcomes(&self, gone: &[&str]) {
-        use PolicyResult::{Audit, Deny, Error, Patch, Warn};
+        use PolicyResult::{Audit, Deny, Error, Patch, Slow, Warn};
         for policy in gone {
-            for result in [Deny, Warn, Audit, Error, Patch] {
+            for result in [Deny, Warn, Audit, Error, Patch, Slow] {
                 self.outcomes.remove(&PolicyLabels { policy: (*policy).to_owned(), result });
             }
         }
@@ -402,9 +358,42 @@ impl Metrics {
     }
 
     /// A connection was accepted; it counts until the guard is dropped.
-    pub fn connection(&self) -> ConnectionGuard {
+    pub fn connection(&self) -> Guard {
         self.connections.inc();
-        ConnectionGuard(self.connections.clone())
+        Guard(self.connections.clone())
+    }
+
+    /// A request came; it counts until the guard is dropped.
+    pub fn in_flight(&self) -> Guard {
+        self.in_flight.inc();
+        Guard(self.in_flight.clone())
+    }
+
+    /// The API server was asked something for a request, or could not be.
+    pub fn question(&self, about: Question, ok: bool) {
+        let result = if ok { ReloadResult::Ok } else { ReloadResult::Error };
+        self.questions.get_or_create(&QuestionLabels { about, result }).inc();
+    }
+
+    /// So many objects of this kind are kept.
+    pub fn watched(&self, kind: &'static str, count: usize) {
+        let count = i64::try_from(count).unwrap_or(i64::MAX);
+        self.objects.get_or_create(&ObjectLabels { kind }).set(count);
+    }
+
+    /// The configurations have so many entries, and are as they should be now.
+    pub fn registered(&self, counts: [(Webhook, usize); 2], now_seconds: i64) {
+        for (webhook, count) in counts {
+            let count = i64::try_from(count).unwrap_or(i64::MAX);
+            self.webhooks.get_or_create(&WebhookLabels { webhook }).set(count);
+        }
+        self.registered.set(now_seconds);
+    }
+
+    /// Another replica registers now, and knows better.
+    pub fn registers_no_more(&self) {
+        self.webhooks.clear();
+        self.registered.set(0);
     }
 
     /// A connection ended before its time.
@@ -430,11 +419,11 @@ impl Metrics {
     }
 }
 
-/// An open connection.
+/// Something that is counted while it is there.
 #[derive(Debug)]
-pub struct ConnectionGuard(Gauge);
+pub struct Guard(Gauge);
 
-impl Drop for ConnectionGuard {
+impl Drop for Guard {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -111,7 +111,7 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     }
     let listener = bind(args.listen()).await?;
     let metrics = Arc::new(Metrics::new());
-    let source = ClusterSource::new(client.clone());
+    let source = ClusterSource::new(client.clone(), metrics.clone());
     let reviewer = Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces(args)?);
     let reviewer = Arc::new(reviewer);
     let (snapshot_sender, snapshots) = watch::channel(None);

@@ -228,6 +228,9 @@ impl Follower {
         }
         if let Some(since) = self.dirty.take() {
             let now = (self.clock)();
+            for (kind, count) in self.state.counts() {
+                self.publisher.metrics().watched(kind, count);
+            }
             let definitions = self.state.definitions(now);
             self.suspended_until = self.state.suspended_until(now).map(|until| {
                 let left = until.duration_since(now).unsigned_abs();

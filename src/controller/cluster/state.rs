@@ -256,6 +256,21 @@ impl State {
         definitions
     }
 
+    /// How many objects are kept, by what they are: words for a metric, few of them.
+    pub fn counts(&self) -> [(&'static str, usize); 6] {
+        let count = |wanted: &Watched| self.objects.get(wanted).map_or(0, |s| s.objects.len());
+        let is_param = |watched: &Watched| matches!(watched, Watched::Params(_));
+        let params = self.objects.iter().filter(|(watched, _)| is_param(watched));
+        [
+            ("validatingpolicies", count(&Watched::Validating)),
+            ("mutatingpolicies", count(&Watched::Mutating)),
+            ("policybindings", count(&Watched::Bindings)),
+            ("namespaces", count(&Watched::Namespaces)),
+            ("breakglasses", count(&Watched::BreakGlasses)),
+            ("params", params.map(|(_, store)| store.objects.len()).sum()),
+        ]
+    }
+
     /// What status needs; nothing before the first snapshot.
     pub fn observed(&self) -> Option<Observed> {
         let snapshot = self.snapshot.clone()?;

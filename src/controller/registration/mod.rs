@@ -135,6 +135,7 @@ pub async fn keep(
         if !leads {
             // Whoever writes now knows better what is there.
             keeper.written = None;
+            keeper.metrics.registers_no_more();
         }
         let can = is_ready && leads;
         if let (Some(snapshot), Some(certificates), true) = (snapshot, certificates, can) {
@@ -199,6 +200,7 @@ impl Keeper {
                     self.metrics.written(Written::Registration, true);
                     tracing::info!(restored = is_same, "registered with the API server");
                 }
+                self.metrics.registered(webhooks.counts(), crate::controller::now().as_second());
                 self.written = Some(webhooks);
                 REGISTRATION_INTERVAL
             }

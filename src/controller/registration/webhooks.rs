@@ -14,6 +14,7 @@ use crate::policy::api::{
 };
 use crate::policy::entry::Entry;
 use crate::policy::snapshot::{Bound, Phase, Snapshot};
+use crate::telemetry::metrics::Webhook;
 
 /// What is outside unless a policy names it: a node could not join, a leader could not be elected and a Pod could not
 /// be bound if the webhook were asked first and were away.
@@ -112,9 +113,17 @@ impl Webhooks {
 
     /// Whether the API server is to ask us nothing at all.
     pub fn is_empty(&self) -> bool {
-        [&self.validating, &self.mutating]
-            .iter()
-            .all(|value| value.get("webhooks").and_then(Value::as_array).is_none_or(Vec::is_empty))
+        self.counts().iter().all(|(_, count)| *count == 0)
+    }
+
+    /// How many entries each has.
+    pub fn counts(&self) -> [(Webhook, usize); 2] {
+        [(Webhook::Validate, &self.validating), (Webhook::Mutate, &self.mutating)].map(
+            |(webhook, value)| {
+                let entries = value.get("webhooks").and_then(Value::as_array);
+                (webhook, entries.map_or(0, Vec::len))
+            },
+        )
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use crate::telemetry::metrics::{
-    Answer, LedgerTotals, Metrics, Operation, PolicyCount, PolicyResult, Refusal, Webhook, Written,
+    Answer, LedgerTotals, Metrics, Operation, PolicyCount, PolicyResult, Question, Refusal,
+    Webhook, Written,
 };
 
 /// The lines that are no comments and are not zero, sorted.
@@ -48,6 +49,17 @@ fn families_have_their_names_and_labels() {
     );
     check(Metrics::watch_failure, &["portcullis_watch_failures_total 1"]);
     check(|m| m.certificate_expires(7), &["portcullis_certificate_expiry_timestamp_seconds 7"]);
+    check(
+        |metrics| {
+            metrics.question(Question::Authorization, true);
+            metrics.question(Question::Namespace, false);
+        },
+        &[
+            r#"portcullis_questions_total{about="authorization",result="ok"} 1"#,
+            r#"portcullis_questions_total{about="namespace",result="error"} 1"#,
+        ],
+    );
+    check(|m| m.watched("params", 3), &[r#"portcullis_watched_objects{kind="params"} 3"#]);
     check(|m| m.http_error(413), &[r#"portcullis_http_errors_total{code="413"} 1"#]);
     check(
         |metrics| metrics.refuse(Refusal::Limit),
@@ -74,6 +86,9 @@ fn every_family_is_documented_and_exists() {
     metrics.http_error(400);
     metrics.refuse(Refusal::Limit);
     metrics.written(Written::Status, true);
+    metrics.question(Question::Namespace, true);
+    metrics.watched("params", 1);
+    metrics.registered([(Webhook::Validate, 1), (Webhook::Mutate, 1)], 1);
     let text = metrics.text();
     let mut families: Vec<String> = text
         .lines()
@@ -129,5 +144,22 @@ fn a_connection_counts_while_it_is_open() {
     drop(first);
     assert_eq!(lines(&metrics), ["portcullis_connections 1"]);
     drop(second);
+    assert!(lines(&metrics).is_empty());
+    let asked = metrics.in_flight();
+    assert_eq!(lines(&metrics), ["portcullis_requests_in_flight 1"]);
+    drop(asked);
+    assert!(lines(&metrics).is_empty());
+}
+
+#[test]
+fn only_who_registers_says_what_is_registered() {
+    let metrics = Metrics::new();
+    metrics.registered([(Webhook::Validate, 2), (Webhook::Mutate, 0)], 7);
+    let said = [
+        r#"portcullis_registered_webhooks{webhook="validate"} 2"#,
+        "portcullis_registration_timestamp_seconds 7",
+    ];
+    assert_eq!(lines(&metrics), said);
+    metrics.registers_no_more();
     assert!(lines(&metrics).is_empty());
 }

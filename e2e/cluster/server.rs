@@ -57,18 +57,6 @@ impl Server {
         self.process.as_ref().expect("it is running").id()
     }
 
-    /// Everything that it wrote since its first start.
-    pub fn log(&self) -> String {
-        let process = self.process.as_ref().expect("it is running");
-        String::from_utf8_lossy(&std::fs::read(&process.log).unwrap()).into_owned()
-    }
-
-    pub fn metrics(&self) -> String {
-        let url = self.url("/metrics");
-        let asked = Command::new("curl").args(["--silent", "--fail", "--insecure", &url]).output();
-        String::from_utf8_lossy(&asked.expect("`curl` is needed").stdout).into_owned()
-    }
-
     fn url(&self, path: &str) -> String {
         format!("https://127.0.0.1:{}{path}", self.port)
     }

@@ -1,6 +1,7 @@
 //! The command line: arguments and files in, text and exit codes out. It wires everything together, and is the only
 //! room that reads arguments and the environment.
 
+mod audit;
 mod break_glass;
 mod check;
 mod crds;
@@ -33,6 +34,7 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(Box<serve::ServeArgs>),
+    Audit(audit::AuditArgs),
     Review(review::ReviewArgs),
     Check(check::CheckArgs),
     Eval(eval::EvalArgs),
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let ended = match &arguments.command {
         Command::Serve(args) => serve::run(args),
+        Command::Audit(args) => audit::run(args),
         Command::Review(args) => review::run(args),
         Command::Check(args) => check::run(args),
         Command::Crds => crds::run(),

@@ -3,8 +3,6 @@
 //!
 //! # Guarantees
 //! - At most [`QUESTIONS_MAX`] questions are open, each for at most [`QUESTION_TIMEOUT`].
-//! - A question that got no answer is asked once more: the API server closes connections when it likes, and one may be just
-//!   as it is used. Questions change nothing, so that it does no harm.
 //! - An authorizer that can't be asked is an answer with an error, and neither a permission nor a refusal.
 
 use std::collections::BTreeMap;
@@ -69,24 +67,12 @@ impl ClusterSource {
     }
 }
 
-/// Asks, and once more if there was no answer. A refusal is one.
-async fn twice<T, F>(ask: impl Fn() -> F) -> Result<T, Error>
-where
-    F: Future<Output = Result<T, Error>>,
-{
-    match ask().await {
-        Err(Error::Api(status)) => Err(Error::Api(status)),
-        Err(_) => ask().await,
-        answer => answer,
-    }
-}
-
 impl Source for ClusterSource {
     async fn fetch(&self, request: &Request<'_>, need: &Need, facts: &mut Facts) {
         let Ok(_permit) = self.permits.acquire().await else { return };
         match need {
             Need::Namespace(name) => {
-                let read = timeout(QUESTION_TIMEOUT, twice(|| self.namespace(name))).await;
+                let read = timeout(QUESTION_TIMEOUT, self.namespace(name)).await;
                 self.metrics.question(Question::Namespace, matches!(read, Ok(Ok(_))));
                 match read {
                     Ok(Ok(namespace)) => facts.add_namespace(name, namespace),
@@ -95,8 +81,7 @@ impl Source for ClusterSource {
                 }
             }
             Need::Authorization(check) => {
-                let spec = question(&request.user, check);
-                let asked = twice(|| self.authorize(spec.clone()));
+                let asked = self.authorize(question(&request.user, check));
                 let answer = timeout(QUESTION_TIMEOUT, asked).await;
                 self.metrics.question(Question::Authorization, matches!(answer, Ok(Ok(_))));
                 let answer = match answer {
@@ -187,35 +172,10 @@ fn extra(map: Node<'_>) -> BTreeMap<String, Vec<String>> {
 mod tests {
     use serde_json::json;
 
-    use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use kube::Error;
-
     use crate::cel::{Check, CheckTarget};
-    use crate::controller::access::{question, twice};
+    use crate::controller::access::question;
     use crate::json::Document;
     use crate::policy::request::User;
-
-    #[tokio::test]
-    async fn what_got_no_answer_is_asked_once_more() {
-        let check = async |failures: usize, refusal: bool, asked: usize, ok: bool| {
-            let count = AtomicUsize::new(0);
-            let answer = twice(|| {
-                let n = count.fetch_add(1, Ordering::Relaxed);
-                std::future::ready(match (n < failures, refusal) {
-                    (true, true) => Err(Error::Api(Box::default())),
-                    (true, false) => Err(Error::Service("closed".into())),
-                    (false, _) => Ok(()),
-                })
-            });
-            let answer = answer.await;
-            assert_eq!((count.into_inner(), answer.is_ok()), (asked, ok));
-        };
-        check(0, false, 1, true).await;
-        check(1, false, 2, true).await;
-        check(9, false, 2, false).await;
-        check(9, true, 1, false).await;
-    }
 
     #[test]
     fn a_question_is_about_the_user_or_the_service_account() {

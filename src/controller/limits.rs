@@ -105,10 +105,6 @@ pub const EMPTY_FIRST_LIST_GRACE: Duration = Duration::from_mins(5);
 /// From one look at all statuses to the next, so that what is compiled and registered at once is told once.
 pub const STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Rests of the status task for each unit of work: with thousands of policies a look at all of them takes a while, and
-/// requests are decided by the same processors.
-pub const STATUS_REST_FACTOR: u32 = 4;
-
 /// Status writes at once. The API server has other things to do.
 pub const STATUS_WRITES_MAX: usize = 8;
 

@@ -136,9 +136,8 @@ fn fill(world: &World, count: usize, manifest: impl Fn(usize) -> String) {
 }
 
 pub fn remove_many_policies(world: &mut World) -> Seen {
-    // In one request, and not in one for each.
-    let all = "/apis/portcullis.dev/v1alpha1/validatingpolicies?labelSelector=chaos%3Dmany";
-    world.kubectl.run(&["delete", "--raw", all]).assert_accepted();
+    let delete = ["delete", "validatingpolicies", "-l", "chaos=many", "--wait=false"];
+    world.kubectl.run(&delete).assert_accepted();
     eventually("none of them is left", PATIENCE * 5, || {
         let list = ["get", "validatingpolicies", "-l", "chaos=many", "-o", "name"];
         match world.kubectl.run(&list).ok()? {

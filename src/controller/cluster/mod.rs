@@ -35,7 +35,7 @@ pub(in crate::controller) use crate::controller::cluster::watches::Task;
 use crate::controller::cluster::watches::{watch_base, watch_equivalents, watch_params};
 use crate::controller::limits::{
     CHANGES_MAX, CONNECT_TIMEOUT, DEBOUNCE_INTERVAL, KIND_INTERVAL, PARAM_KINDS_MAX,
-    PARAMS_PATIENCE, PARAMS_PATIENCE_FIRST, READ_TIMEOUT, STATUS_INTERVAL,
+    PARAMS_PATIENCE, PARAMS_PATIENCE_FIRST, READ_TIMEOUT,
 };
 use crate::controller::publish::Publisher;
 
@@ -208,8 +208,7 @@ impl Follower {
         if !self.state.is_listed() {
             return None;
         }
-        // Nobody looks at it more often, and to tell of thousands of objects takes a while.
-        let told = self.told_at.map(|at| at + STATUS_INTERVAL);
+        let told = self.told_at.map(|at| at + DEBOUNCE_INTERVAL);
         let Some(dirty) = self.dirty else {
             return told.into_iter().chain(self.suspended_until).min();
         };

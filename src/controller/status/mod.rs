@@ -11,7 +11,6 @@ mod types;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 use jiff::Timestamp;
@@ -19,13 +18,11 @@ use kube::api::{Api, ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Client, Error};
 use serde_json::json;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 
 use crate::cel::Version;
 use crate::controller::cluster::state::{Observed, ObservedObject, Watched};
-use crate::controller::limits::{
-    RETRY_INTERVAL_MAX, STATUS_INTERVAL, STATUS_REST_FACTOR, STATUS_WRITES_MAX,
-};
+use crate::controller::limits::{RETRY_INTERVAL_MAX, STATUS_INTERVAL, STATUS_WRITES_MAX};
 use crate::controller::registration::FIELD_MANAGER;
 use crate::controller::status::conditions::{Known, says_the_same};
 use crate::controller::status::types::TypeWarnings;
@@ -60,9 +57,8 @@ pub async fn keep(
     // What we wrote: it may not have been observed yet.
     let mut written: HashMap<Key, PolicyStatus> = HashMap::new();
     let mut types = TypeWarnings::default();
-    let mut looked = Duration::ZERO;
     loop {
-        sleep(STATUS_INTERVAL.max(looked * STATUS_REST_FACTOR)).await;
+        sleep(STATUS_INTERVAL).await;
         let seen = observed.borrow_and_update().clone();
         let asked = registered.borrow_and_update().clone();
         let mut failed = 0;
@@ -72,10 +68,8 @@ pub async fn keep(
         }
         if let Some(seen) = seen.filter(|_| is_leader) {
             types.refresh(&seen, version).await;
-            let begun = Instant::now();
             let known = Known::new(&seen, asked.as_deref(), &types);
             let writes = pending(&seen, &known, &mut written, clock());
-            looked = begun.elapsed();
             let client = &client;
             let writing = futures::stream::iter(writes).map(async |(object, status)| {
                 let result = write(client, &object, &status).await;

@@ -1,0 +1,289 @@
+//! The work: one thread reads pieces, all cores make objects of them and ask the policies, and whoever asked gets the
+//! results in the order of the files.
+//!
+//! # Guarantees
+//! What is on its way has at most [`FLIGHT_BYTES_MAX`] bytes of text, however long the files are and however slow whoever takes
+//! the results is.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use crate::admission::{Facts, NamespaceObject, Need, ROUNDS_MAX};
+use crate::audit::report::Summary;
+use crate::audit::{Auditor, Examined, Existing, Finding, ObjectRef, Verdict};
+use crate::cel::Arena;
+use crate::cli::Failure;
+use crate::cli::audit::kinds::Plurals;
+use crate::cli::audit::sources::Source;
+use crate::cli::audit::survey::Survey;
+use crate::policy::compile::Policy;
+use crate::policy::manifest::{ManifestError, Piece, Placed};
+use crate::policy::snapshot::Snapshot;
+
+/// Bytes of text that are read, worked on, or wait to be taken. One piece may be longer, and is then alone.
+const FLIGHT_BYTES_MAX: usize = 24 << 20;
+
+/// Bytes of text that one worker takes at a time: some fifty Pods, so that handing over costs nothing.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// Batches that wait for a worker. The bytes are counted elsewhere; this only keeps small ones from piling up.
+const BATCHES_MAX: usize = 64;
+
+/// Namespaces whose labels one worker remembers not to know. More than a cluster has.
+const NAMESPACES_MAX: usize = 20_000;
+
+/// The most threads: beyond it, reading is what takes the time.
+const THREADS_MAX: usize = 64;
+
+/// What came of a part of a file.
+#[derive(Debug, Default)]
+pub struct Done<'s> {
+    /// The name of the file.
+    pub file: Arc<str>,
+    /// Bytes of text.
+    pub bytes: u64,
+    /// What was found in it, in order.
+    pub objects: Vec<Object<'s>>,
+    /// What could not be read.
+    pub unreadable: Vec<ManifestError>,
+}
+
+/// An object, and what policies say about it.
+#[derive(Debug)]
+pub struct Object<'s> {
+    /// What it is called.
+    pub called: Arc<ObjectRef>,
+    /// The line on which it begins.
+    pub line: u64,
+    /// The answer of each policy that matches.
+    pub answers: Vec<(&'s Policy, Verdict)>,
+    /// What is wrong.
+    pub findings: Vec<Finding>,
+    /// Why no policy could be asked, if so.
+    pub trouble: Option<String>,
+}
+
+/// Asks all policies about all objects.
+///
+/// # Errors
+/// The first that `take` answers with.
+pub fn audit<'s>(
+    sources: &[Source],
+    survey: &Survey,
+    snapshot: &'s Snapshot,
+    threads: Option<usize>,
+    mut take: impl FnMut(Done<'s>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let auditor = Auditor::new(snapshot);
+    let cores = || thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = threads.unwrap_or_else(cores).clamp(1, THREADS_MAX);
+    let flight = Flight::default();
+    let (batches, waiting) = sync_channel::<Batch>(BATCHES_MAX);
+    let (results, done) = sync_channel::<(usize, usize, Done<'s>)>(BATCHES_MAX);
+    let waiting = Mutex::new(waiting);
+    thread::scope(|scope| {
+        let (flight, waiting, auditor) = (&flight, &waiting, &auditor);
+        scope.spawn(move || read(sources, flight, &batches));
+        for _ in 0..threads {
+            let results = results.clone();
+            scope.spawn(move || work(waiting, &Worker { snapshot, survey, auditor }, &results));
+        }
+        drop(results);
+        let mut next = 0;
+        let mut early = BTreeMap::new();
+        let mut taken = Ok(());
+        for (number, bytes, result) in done {
+            early.insert(number, (bytes, result));
+            while let Some((bytes, result)) = early.remove(&next) {
+                next += 1;
+                if taken.is_ok() {
+                    taken = take(result);
+                }
+                flight.land(bytes);
+            }
+        }
+        taken
+    })
+}
+
+/// Some pieces of a file.
+struct Batch {
+    number: usize,
+    file: Arc<str>,
+    pieces: Vec<Result<Piece, ManifestError>>,
+    bytes: usize,
+}
+
+/// How many bytes are on their way.
+#[derive(Default)]
+struct Flight {
+    bytes: Mutex<usize>,
+    landed: Condvar,
+}
+
+impl Flight {
+    /// Waits until there is room. What is too long for all the room waits until nothing else is on its way.
+    fn start(&self, bytes: usize) {
+        let full = |flying: &mut usize| *flying > 0 && *flying + bytes > FLIGHT_BYTES_MAX;
+        let flying = self.landed.wait_while(lock(&self.bytes), full);
+        *flying.unwrap_or_else(PoisonError::into_inner) += bytes;
+    }
+
+    fn land(&self, bytes: usize) {
+        *lock(&self.bytes) -= bytes;
+        self.landed.notify_all();
+    }
+}
+
+/// A number can't be left half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads all files. Ends early if nobody takes the batches.
+fn read(sources: &[Source], flight: &Flight, batches: &SyncSender<Batch>) {
+    let mut number = 0;
+    for source in sources {
+        let mut send = |pieces: Vec<Result<Piece, ManifestError>>, bytes: usize| {
+            flight.start(bytes);
+            let batch = Batch { number, file: Arc::clone(&source.name), pieces, bytes };
+            number += 1;
+            batches.send(batch).is_ok()
+        };
+        let pieces = match source.pieces() {
+            Ok(pieces) => pieces,
+            Err(error) => {
+                let error = ManifestError::new(&source.name, (0, 0), error.to_string());
+                if send(vec![Err(error)], 0) {
+                    continue;
+                }
+                return;
+            }
+        };
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        for piece in pieces {
+            bytes += piece.as_ref().map_or(0, |piece| piece.text.len());
+            batch.push(piece);
+            if bytes >= BATCH_BYTES && !send(std::mem::take(&mut batch), std::mem::take(&mut bytes))
+            {
+                return;
+            }
+        }
+        if !batch.is_empty() && !send(batch, bytes) {
+            return;
+        }
+    }
+}
+
+/// What a worker needs.
+struct Worker<'w, 's> {
+    snapshot: &'s Snapshot,
+    survey: &'w Survey,
+    auditor: &'w Auditor<'s>,
+}
+
+/// What a worker keeps from one object to the next.
+#[derive(Default)]
+struct Kept {
+    facts: Facts,
+    namespaces: usize,
+    plurals: Plurals,
+    arena: Arena,
+}
+
+fn work<'s>(
+    waiting: &Mutex<Receiver<Batch>>,
+    worker: &Worker<'_, 's>,
+    results: &SyncSender<(usize, usize, Done<'s>)>,
+) {
+    let mut kept = Kept::default();
+    loop {
+        let Ok(batch) = lock(waiting).recv() else { return };
+        let Batch { number, file, pieces, bytes } = batch;
+        let mut done = Done { bytes: bytes as u64, ..Done::default() };
+        for piece in pieces {
+            match piece.and_then(|piece| piece.objects(&file)) {
+                Ok(objects) => {
+                    done.objects
+                        .extend(objects.iter().map(|placed| worker.examine(placed, &mut kept)));
+                }
+                Err(error) => done.unreadable.push(error),
+            }
+        }
+        done.file = file;
+        if results.send((number, bytes, done)).is_err() {
+            return;
+        }
+    }
+}
+
+impl<'s> Worker<'_, 's> {
+    fn examine(&self, placed: &Placed, kept: &mut Kept) -> Object<'s> {
+        let root = placed.document.root();
+        let served = self.survey.kinds.served(root, &mut kept.plurals);
+        let mut object = Object {
+            called: Arc::default(),
+            line: placed.line,
+            answers: Vec::new(),
+            findings: Vec::new(),
+            trouble: None,
+        };
+        let existing = match Existing::new(root, served) {
+            Ok(existing) => existing,
+            Err(error) => {
+                object.trouble = Some(error.to_string());
+                return object;
+            }
+        };
+        object.called = Arc::new(ObjectRef::of(&existing));
+        match self.ask(&existing, &mut kept.facts, &mut kept.namespaces, &mut kept.arena) {
+            Ok(examined) => {
+                object.findings = self.auditor.findings(&examined, &object.called);
+                object.answers =
+                    examined.answers.iter().map(|answer| (answer.policy, answer.verdict)).collect();
+                object.trouble = examined.trouble;
+            }
+            Err(need) => object.trouble = Some(format!("{need} is not known")),
+        }
+        object
+    }
+
+    fn ask(
+        &self,
+        existing: &Existing<'_>,
+        facts: &mut Facts,
+        namespaces: &mut usize,
+        arena: &mut Arena,
+    ) -> Result<Examined<'s>, Need> {
+        for _ in 0..ROUNDS_MAX {
+            match self.auditor.examine(existing, facts, arena) {
+                Err(Need::Namespace(name)) => {
+                    *namespaces += 1;
+                    if *namespaces > NAMESPACES_MAX {
+                        *facts = Facts::new();
+                        *namespaces = 1;
+                    }
+                    let known = self.snapshot.namespace(&name).cloned();
+                    let namespace = known.unwrap_or_else(|| NamespaceObject::named(&name));
+                    facts.add_namespace(&name, Some(namespace));
+                }
+                answer => return answer,
+            }
+        }
+        Err(Need::Namespace(existing.namespace().to_owned()))
+    }
+}
+
+impl Object<'_> {
+    /// How many policies said what.
+    pub fn summary(&self) -> Summary {
+        let mut summary = Summary::default();
+        for (_, verdict) in &self.answers {
+            *summary.of(*verdict) += 1;
+        }
+        summary
+    }
+}

@@ -5,6 +5,7 @@ pub mod audit;
 pub mod cel;
 pub mod cli;
 pub mod controller;
+pub mod images;
 pub mod json;
 pub mod ledger;
 pub mod policy;

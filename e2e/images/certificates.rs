@@ -82,7 +82,13 @@ fn a_certificate_of_the_authority_counts_while_it_is_good() {
             own.authority(Some("dev@other.test")),
             Err("the subject is `dev@team.test`"),
         ),
-        ("of others", good.0.clone(), &good.1, others.authority(None), Err("certificate is not trusted")),
+        (
+            "of others",
+            good.0.clone(),
+            &good.1,
+            others.authority(None),
+            Err("certificate is not trusted"),
+        ),
         (
             "another key",
             good.0.clone(),

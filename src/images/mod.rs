@@ -19,6 +19,7 @@ mod glob;
 mod legacy;
 mod pem;
 mod reference;
+pub mod registry;
 mod statement;
 mod trust;
 mod verify;

@@ -19,12 +19,14 @@ test: ## run every test: unit, tidy, specs, conformance, then the real control p
 check: ## what a change must pass before review: format, lints, tests without a cluster, docs, dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+	$(CARGO) clippy $(CARGO_FLAGS) --test cosign --test cluster --test chaos -- -D warnings
 	$(CARGO) test $(CARGO_FLAGS)
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(CARGO_FLAGS) --no-deps
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
 	else echo 'cargo-deny is not installed, so dependencies were not checked; CI does it (cargo install cargo-deny)'; fi
 
-e2e: ## run the tests against a real etcd and kube-apiserver (built on first use), or the cluster of KUBECONFIG
+e2e: ## run the tests against the real cosign, etcd and kube-apiserver (built on first use), or the cluster of KUBECONFIG
+	$(CARGO) test $(CARGO_FLAGS) --test cosign
 	$(CARGO) test $(CARGO_FLAGS) --test cluster -- --test-threads=$(E2E_THREADS)
 	$(CARGO) test $(CARGO_FLAGS) --test chaos
 

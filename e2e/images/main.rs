@@ -6,12 +6,14 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::missing_panics_doc,
     missing_docs,
     reason = "a test fails by panicking"
 )]
 
 mod certificates;
 mod corpus;
+mod incomplete;
 mod keyless;
 mod keys;
 mod sigstore;

@@ -19,8 +19,9 @@ pub const SIGNED_AT: i64 = 1_700_000_000;
 /// How long a certificate is good.
 pub const VALID_SECONDS: i64 = 600;
 
-/// The name in checkpoints.
-const ORIGIN: &str = "log.test";
+/// The name by which the log signs checkpoints, and what a checkpoint of Rekor 1 begins with.
+const NAME: &str = "log.test";
+const ORIGIN: &str = "log.test - 1";
 
 pub struct Sigstore {
     authority: CertifiedIssuer<'static, KeyPair>,
@@ -97,6 +98,34 @@ impl Sigstore {
         Arc::new(TrustRoot::from_keys(&keys).unwrap())
     }
 
+    /// The same as a `trusted_root.json`.
+    pub fn trusted_root(&self) -> Value {
+        let valid = json!({"start": "2020-01-01T00:00:00Z"});
+        let log = |key: &KeyPair| {
+            let der = spki(key);
+            json!({
+                "baseUrl": "https://log.test", "hashAlgorithm": "SHA2_256",
+                "publicKey": {
+                    "rawBytes": STANDARD.encode(&der), "keyDetails": "PKIX_ECDSA_P256_SHA_256",
+                    "validFor": valid,
+                },
+                "logId": {"keyId": STANDARD.encode(Sha256::digest(&der))},
+            })
+        };
+        json!({
+            "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
+            "tlogs": [log(&self.log)],
+            "ctlogs": [log(&self.certificate_log)],
+            "certificateAuthorities": [{
+                "subject": {"organization": "test", "commonName": "fulcio.test"},
+                "uri": "https://fulcio.test",
+                "certChain": {"certificates": [{"rawBytes": STANDARD.encode(self.authority.der())}]},
+                "validFor": valid,
+            }],
+            "timestampAuthorities": [],
+        })
+    }
+
     /// Issues a certificate, and logs it.
     pub fn issue(&self, wanted: &Wanted) -> Leaf {
         let seconds = |seconds: i64| Duration::from_secs(seconds.try_into().unwrap());
@@ -107,16 +136,21 @@ impl Sigstore {
         params.serial_number = Some(7.into());
         params.not_before = epoch + seconds(wanted.not_before);
         params.not_after = epoch + seconds(wanted.not_before + VALID_SECONDS);
-        params.subject_alt_names = vec![match wanted.subject.contains("://") {
-            true => SanType::URI(wanted.subject.try_into().unwrap()),
-            false => SanType::Rfc822Name(wanted.subject.try_into().unwrap()),
+        params.subject_alt_names = vec![if wanted.subject.contains("://") {
+            SanType::URI(wanted.subject.try_into().unwrap())
+        } else {
+            SanType::Rfc822Name(wanted.subject.try_into().unwrap())
         }];
         if wanted.for_signing {
             params.extended_key_usages = vec![ExtendedKeyUsagePurpose::CodeSigning];
         }
         let issuer = der(0x0c, wanted.issuer.as_bytes());
-        params.custom_extensions =
-            vec![CustomExtension::from_oid_content(&[1, 3, 6, 1, 4, 1, 57264, 1, 8], issuer)];
+        let arc = |last| [1, 3, 6, 1, 4, 1, 57264, 1, last];
+        // Fulcio writes the issuer twice: as it did at first, and as it should have.
+        params.custom_extensions = vec![
+            CustomExtension::from_oid_content(&arc(1), wanted.issuer.as_bytes().to_vec()),
+            CustomExtension::from_oid_content(&arc(8), issuer),
+        ];
         if wanted.logged {
             let before = params.signed_by(&key, &self.authority).unwrap();
             let promise = self.certificate_promise(before.der());
@@ -196,7 +230,7 @@ impl Sigstore {
         let text = format!("{ORIGIN}\n2\n{}\n", STANDARD.encode(root));
         let signature = self.log.sign(text.as_bytes()).unwrap();
         let hint = &Sha256::digest(spki(&self.log))[..4];
-        format!("{text}\n\u{2014} {ORIGIN} {}\n", STANDARD.encode([hint, &signature].concat()))
+        format!("{text}\n\u{2014} {NAME} {}\n", STANDARD.encode([hint, &signature].concat()))
     }
 }
 
@@ -345,5 +379,9 @@ fn der(tag: u8, content: &[u8]) -> Vec<u8> {
 }
 
 pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        write!(text, "{byte:02x}").unwrap();
+        text
+    })
 }

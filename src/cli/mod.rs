@@ -9,6 +9,7 @@ mod diagnostics;
 pub mod eval;
 mod files;
 mod functions;
+mod images;
 mod ledger;
 mod reach;
 mod review;
@@ -39,6 +40,7 @@ enum Command {
     Check(check::CheckArgs),
     Eval(eval::EvalArgs),
     Functions(functions::FunctionsArgs),
+    Images(images::ImagesArgs),
     /// Prints the CustomResourceDefinitions, to be applied
     Crds,
     Ledger(ledger::LedgerArgs),
@@ -108,6 +110,7 @@ pub fn main() -> ExitCode {
         Command::Ledger(args) => ledger::run(args),
         Command::Eval(args) => eval::run(args),
         Command::Functions(args) => functions::run(args),
+        Command::Images(args) => images::run(args),
         Command::BreakGlass(args) => break_glass::run(args),
         Command::Status(args) => status::run(args),
         Command::Uninstall(args) => uninstall::run(args),

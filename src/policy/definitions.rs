@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use crate::json::Document;
 use crate::policy::api::{
-    BreakGlassSpec, MutatingPolicySpec, PolicyBindingSpec, PolicyDiagnostic, ValidatingPolicySpec,
+    BreakGlassSpec, ImagePolicySpec, MutatingPolicySpec, PolicyBindingSpec, PolicyDiagnostic,
+    TrustRootSpec, ValidatingPolicySpec,
 };
 use crate::policy::matching::Equivalents;
 use crate::schema::Catalog;
@@ -44,7 +45,11 @@ pub struct Definitions {
     pub validating: Vec<Named<ValidatingPolicySpec>>,
     /// Mutating policies.
     pub mutating: Vec<Named<MutatingPolicySpec>>,
-    /// Bindings of either.
+    /// Image policies.
+    pub images: Vec<Named<ImagePolicySpec>>,
+    /// Trust roots of image policies.
+    pub trust_roots: Vec<Named<TrustRootSpec>>,
+    /// Bindings of validating and mutating policies.
     pub bindings: Vec<Named<PolicyBindingSpec>>,
     /// Objects of any kind, among them the params.
     pub params: Vec<Arc<Document>>,
@@ -63,6 +68,16 @@ pub struct Definitions {
 }
 
 impl Definitions {
+    /// What would look enforced at admission and is not: where it is, and what is to be said of it.
+    pub fn unenforced(&self) -> Option<(&str, String)> {
+        let policy = self.images.first()?;
+        let message = format!(
+            "ImagePolicy `{}` is not enforced at admission yet: only `portcullis images verify` judges by it",
+            policy.name
+        );
+        Some((&policy.source, message))
+    }
+
     /// The schemas that objects are merged by.
     pub(in crate::policy) fn merge_schemas(&self) -> Arc<Catalog> {
         let known = self.schemas.clone().unwrap_or_else(Catalog::built_in_shared);

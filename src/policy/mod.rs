@@ -12,6 +12,7 @@ pub mod definitions;
 pub mod entry;
 pub mod evaluate;
 pub mod facts;
+pub mod images;
 pub mod invocation;
 mod kept;
 pub mod manifest;

@@ -30,6 +30,8 @@ impl Identities {
             Manifest::Validating(policy) => named("ValidatingPolicy", policy, file),
             Manifest::Mutating(policy) => named("MutatingPolicy", policy, file),
             Manifest::Binding(binding) => named("PolicyBinding", binding, file),
+            Manifest::Images(policy) => named("ImagePolicy", policy, file),
+            Manifest::TrustRoot(root) => named("TrustRoot", root, file),
             Manifest::Namespace(document) | Manifest::Object(document) => {
                 (identity(document), file.to_owned())
             }

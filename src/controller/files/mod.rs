@@ -139,7 +139,7 @@ impl Follower {
             }
             Err(error) => Err(FilesError::from(error)),
         };
-        match read {
+        match read.and_then(enforceable) {
             Ok(set) => {
                 if self.told.take().is_some() {
                     tracing::info!(files = set.files, "all files can be read again");
@@ -206,6 +206,14 @@ impl Follower {
             tracing::error!(more = error.more, "there are more errors; {state}");
         }
         self.told = Some(error);
+    }
+}
+
+/// The set, if everything in it is enforced at admission.
+fn enforceable(set: FileSet) -> Result<FileSet, FilesError> {
+    match set.definitions.unenforced() {
+        None => Ok(set),
+        Some((source, message)) => Err(problem(Path::new(source), message).into()),
     }
 }
 

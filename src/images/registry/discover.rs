@@ -2,11 +2,13 @@
 //! forms in which cosign keeps them. Bounded in number and size; unverified.
 //!
 //! # Flow
-//! [`Registry::resolve`] a reference, then [`Registry::gather`] for its digest: referrers, `.sig` and `.att` at a time.
+//! [`Registry::find`]: the digest first, then referrers, `.sig` and `.att` at a time.
 //!
 //! # Guarantees
 //! - What can't be read is told in [`Gathered::problems`]: nothing looks unsigned because a registry was down.
 //! - What is more than the limits is told in [`Gathered::left_out`].
+
+use std::time::Duration;
 
 use futures::StreamExt as _;
 use serde::de::DeserializeOwned;
@@ -39,6 +41,15 @@ const PAGES_MAX: usize = 4;
 /// How many are read at a time.
 const PARALLEL_MAX: usize = 4;
 
+/// An image's digest, and what a registry has about it.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What the reference names.
+    pub digest: Digest,
+    /// What there is.
+    pub gathered: Gathered,
+}
+
 /// What a registry has about an image.
 #[derive(Clone, Debug, Default)]
 pub struct Gathered {
@@ -67,7 +78,7 @@ impl Registry {
     ///
     /// # Errors
     /// If the registry does not say.
-    pub async fn resolve(&self, image: &Reference) -> Result<Digest, RegistryError> {
+    async fn resolve(&self, image: &Reference) -> Result<Digest, RegistryError> {
         if let Some(digest) = image.digest() {
             return Ok(digest.clone());
         }
@@ -77,8 +88,28 @@ impl Registry {
         Ok(Digest::of(&manifest))
     }
 
+    /// Everything about what the reference names, in the time there is.
+    ///
+    /// # Errors
+    /// If the registry does not say what it names, or not in time.
+    pub async fn find(
+        &self,
+        image: &Reference,
+        limit: Duration,
+    ) -> Result<Option<Known>, RegistryError> {
+        let found = async {
+            let digest = self.resolve(image).await?;
+            let gathered = self.gather(image, &digest).await;
+            Ok(Some(Known { digest, gathered }))
+        };
+        match tokio::time::timeout(limit, found).await {
+            Ok(known) => known,
+            Err(_) => Err(RegistryError::Timeout { host: image.registry().to_owned(), limit }),
+        }
+    }
+
     /// Every signature and attestation of the image.
-    pub async fn gather(&self, image: &Reference, digest: &Digest) -> Gathered {
+    async fn gather(&self, image: &Reference, digest: &Digest) -> Gathered {
         let session = Session::new(self, image);
         let name = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
         let tags =

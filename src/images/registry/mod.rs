@@ -24,7 +24,7 @@ use crate::images::registry::http::Http;
 
 pub use credentials::{CREDENTIALS_BYTES_MAX, Credentials, CredentialsError};
 pub use discover::{
-    ATTESTATION_BYTES_MAX, EVIDENCE_MAX, Gathered, MANIFEST_BYTES_MAX, SIGNATURE_BYTES_MAX,
+    ATTESTATION_BYTES_MAX, EVIDENCE_MAX, Gathered, Known, MANIFEST_BYTES_MAX, SIGNATURE_BYTES_MAX,
 };
 pub use error::RegistryError;
 

@@ -7,6 +7,7 @@
 mod binding;
 mod break_glass;
 mod expressions;
+mod images;
 mod mutating;
 pub mod native;
 mod params;
@@ -18,6 +19,11 @@ pub use binding::{PolicyBinding, PolicyBindingSpec, PolicyKind};
 pub use break_glass::{BreakGlass, BreakGlassSpec, BreakGlassStatus};
 pub use expressions::{
     AuditAnnotation, FailurePolicy, MatchCondition, StatusReason, Validation, Variable,
+};
+pub use images::{
+    CertificateAuthority, ImageAttestation, ImageAuthority, ImagePolicy, ImagePolicySpec,
+    KeyAuthority, KeylessAuthority, PredicateValidation, StaticAnswer, TrustRoot, TrustRootKeys,
+    TrustRootRef, TrustRootSpec,
 };
 pub use mutating::{
     ApplyConfiguration, JsonPatch, MutatingPolicy, MutatingPolicySpec, Mutation, PatchType,

@@ -23,8 +23,8 @@ use serde_json::Value;
 
 use crate::json::Document;
 use crate::policy::api::{
-    GROUP, MutatingPolicySpec, NATIVE_GROUP, PolicyBindingSpec, PolicyKind, VERSION,
-    ValidatingPolicySpec,
+    GROUP, ImagePolicySpec, MutatingPolicySpec, NATIVE_GROUP, PolicyBindingSpec, PolicyKind,
+    TrustRootSpec, VERSION, ValidatingPolicySpec,
 };
 use crate::policy::definitions::{Definitions, Named, Origin};
 use crate::policy::manifest::error::{Problem, Unreadable};
@@ -45,6 +45,10 @@ pub enum Manifest {
     Mutating(Named<MutatingPolicySpec>),
     /// A PolicyBinding, or a native one.
     Binding(Named<PolicyBindingSpec>),
+    /// An ImagePolicy.
+    Images(Named<ImagePolicySpec>),
+    /// A TrustRoot.
+    TrustRoot(Named<TrustRootSpec>),
     /// A Namespace.
     Namespace(Document),
     /// Any other object.
@@ -132,6 +136,8 @@ impl Definitions {
             Manifest::Validating(policy) => self.validating.push(policy),
             Manifest::Mutating(policy) => self.mutating.push(policy),
             Manifest::Binding(binding) => self.bindings.push(binding),
+            Manifest::Images(policy) => self.images.push(policy),
+            Manifest::TrustRoot(root) => self.trust_roots.push(root),
             Manifest::Namespace(document) => self.namespaces.push(Arc::new(document)),
             Manifest::Object(document) => self.params.push(Arc::new(document)),
         }
@@ -151,6 +157,8 @@ struct Shape {
 enum Meaning {
     /// A policy or a binding.
     Policy(Subject),
+    ImagePolicy,
+    TrustRoot,
     Plain,
 }
 
@@ -179,6 +187,8 @@ impl Shape {
             (NATIVE_GROUP, "MutatingAdmissionPolicyBinding") => {
                 Subject::Binding(Native, Some(MutatingPolicy))
             }
+            (GROUP, "ImagePolicy") => return Meaning::ImagePolicy,
+            (GROUP, "TrustRoot") => return Meaning::TrustRoot,
             _ => return Meaning::Plain,
         })
     }
@@ -202,7 +212,7 @@ impl Shape {
             );
         }
         if group == GROUP && self.meaning() == Meaning::Plain {
-            let kinds = "ValidatingPolicy, MutatingPolicy, PolicyBinding";
+            let kinds = "ValidatingPolicy, MutatingPolicy, ImagePolicy, TrustRoot, PolicyBinding";
             return Err(format!("no kind `{kind}` in `{group}`, only {kinds}").into());
         }
         Ok(())
@@ -220,8 +230,13 @@ fn list_items(value: &Value) -> Option<&Vec<Value>> {
 fn manifest(source: &str, value: &Value, document: &impl Typed) -> Result<Manifest, Problem> {
     let shape = Shape::of(value);
     shape.refuse_unknown()?;
-    if let Meaning::Policy(subject) = shape.meaning() {
-        return typed::policy(subject, &shape, source, value, document);
+    match shape.meaning() {
+        Meaning::Policy(subject) => {
+            return typed::policy(subject, &shape, source, value, document);
+        }
+        Meaning::ImagePolicy => return typed::plain(source, document).map(Manifest::Images),
+        Meaning::TrustRoot => return typed::plain(source, document).map(Manifest::TrustRoot),
+        Meaning::Plain => {}
     }
     let object = Document::from_value(value);
     Ok(match (shape.group.as_str(), shape.kind.as_str()) {

@@ -111,6 +111,26 @@ pub(in crate::policy::manifest) fn policy(
     })
 }
 
+/// An object of ours about which the API server has nothing more to say than its schema does.
+pub(in crate::policy::manifest) fn plain<S: DeserializeOwned>(
+    source: &str,
+    document: &impl Typed,
+) -> Result<Named<S>, Problem> {
+    let envelope: Envelope<S> = document.typed()?;
+    if envelope.metadata.name.is_empty() {
+        return Err(Unreadable::from("metadata.name is required".to_owned()).into());
+    }
+    Ok(Named {
+        origin: Origin::Portcullis,
+        name: envelope.metadata.name,
+        generation: envelope.metadata.generation,
+        source: source.to_owned(),
+        refusals: Vec::new(),
+        spec: Arc::new(envelope.spec),
+        last_good: None,
+    })
+}
+
 /// A document on its way to what it is.
 struct Reading<'d, D> {
     subject: Subject,

@@ -1,0 +1,230 @@
+//! ImagePolicy and TrustRoot: whose images may run, and whom that is traced back to.
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Which images must be signed by whom, and what must be attested of them.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "portcullis.dev",
+    version = "v1alpha1",
+    kind = "ImagePolicy",
+    plural = "imagepolicies",
+    shortname = "ipol",
+    category = "portcullis",
+    derive = "PartialEq",
+    doc = "Which images must be signed by whom, and what must be attested of them."
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("!has(self.required) || self.required <= size(self.authorities)")
+        .message("required must not be more than there are authorities"),
+    validation = Rule::new("!has(self.required) || self.required > 0 || (has(self.attestations) && size(self.attestations) > 0)")
+        .message("without a required authority there must be an attestation"),
+    validation = Rule::new("!has(self.attestations) || self.attestations.all(a, !has(a.authorities) || a.authorities.all(n, self.authorities.exists(o, o.name == n)))")
+        .message("an attestation names an authority that the policy does not have"),
+)]
+pub struct ImagePolicySpec {
+    /// The images, as globs over registry and repository. A host is matched whole (`*.` before a domain and `*` for all
+    /// may stand for it), `*` stays inside one part of the path, `**` stands for whole parts. `**` alone is every image.
+    #[schemars(length(min = 1, max = 256), extend("x-kubernetes-list-type" = "set"))]
+    pub images: Vec<String>,
+    /// Images that are not meant, as globs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "set"))]
+    pub exclude_images: Vec<String>,
+    /// Whose signatures count.
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub authorities: Vec<ImageAuthority>,
+    /// How many of the authorities must have signed; 1 if it does not say, and 0 where attestations are enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 16))]
+    pub required: Option<u32>,
+    /// What must be attested, all of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub attestations: Vec<ImageAttestation>,
+}
+
+/// Somebody whose signature counts: the owner of a key, an identity, the owner of a certificate, or nobody at all.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("[has(self.key), has(self.keyless), has(self.certificate), has(self.static)].filter(given, given).size() == 1")
+    .message("exactly one of key, keyless, certificate and static is required"))]
+pub struct ImageAuthority {
+    /// A name for messages, unique in the policy.
+    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
+    pub name: String,
+    /// The owner of a key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<KeyAuthority>,
+    /// Somebody whom an identity provider knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keyless: Option<KeylessAuthority>,
+    /// The owner of a certificate of an authority of your own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateAuthority>,
+    /// The answer, without asking any registry.
+    #[serde(default, rename = "static", skip_serializing_if = "Option::is_none")]
+    pub fixed: Option<StaticAnswer>,
+}
+
+/// The owner of a key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct KeyAuthority {
+    /// The public key in PEM: ECDSA on P-256 or P-384, RSA, or Ed25519.
+    #[schemars(length(min = 1, max = 65_536))]
+    pub public_key: String,
+    /// The log in which the signature must be. Without it, logs and timestamps of signatures are not looked at.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub transparency_log: Option<TrustRootRef>,
+}
+
+/// Somebody whom an identity provider knows, and who signed with a certificate of minutes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("has(self.issuer) != has(self.issuerPattern)")
+        .message("exactly one of issuer and issuerPattern is required"),
+    validation = Rule::new("has(self.subject) != has(self.subjectPattern)")
+        .message("exactly one of subject and subjectPattern is required"),
+)]
+pub struct KeylessAuthority {
+    /// The identity provider, such as `https://token.actions.githubusercontent.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub issuer: Option<String>,
+    /// The identity provider, as a regular expression that must match all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub issuer_pattern: Option<String>,
+    /// The identity: an address, or the URI of a workflow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub subject: Option<String>,
+    /// The identity, as a regular expression that must match all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub subject_pattern: Option<String>,
+    /// Who is believed about that. Without it, the public Sigstore instance, as this version of Portcullis knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trust_root: Option<TrustRootRef>,
+}
+
+/// The owner of a certificate for signing code, good when the image is admitted.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("!has(self.subject) || !has(self.subjectPattern)")
+    .message("only one of subject and subjectPattern may be given"))]
+pub struct CertificateAuthority {
+    /// The authorities in PEM. Those that are signed by themselves are roots, the others lead to them.
+    #[schemars(length(min = 1, max = 65_536))]
+    pub certificates: String,
+    /// The address or URI in the certificate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub subject: Option<String>,
+    /// The address or URI in the certificate, as a regular expression that must match all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub subject_pattern: Option<String>,
+}
+
+/// An answer without a signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum StaticAnswer {
+    /// As if it had signed.
+    Pass,
+    /// As if it had not.
+    Fail,
+}
+
+/// A TrustRoot by its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrustRootRef {
+    /// `metadata.name`.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+}
+
+/// Something that must be attested of an image.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageAttestation {
+    /// A name for messages, unique in the policy.
+    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
+    pub name: String,
+    /// What kind of thing is attested, such as `https://slsa.dev/provenance/v1`.
+    #[schemars(length(min = 1, max = 1024))]
+    pub predicate_type: String,
+    /// The names of the authorities of the policy that may attest it; any of them if it does not say.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "set"))]
+    pub authorities: Vec<String>,
+    /// What must be true of what is attested. One attestation that meets all of it is enough.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub validations: Vec<PredicateValidation>,
+}
+
+/// Something that must be true of what is attested.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PredicateValidation {
+    /// CEL that gives a bool; true passes. It sees `predicate`; `image` with `registry`, `repository`, `tag` and `digest`;
+    /// `signer` with `kind` and what is known of them; and `now`.
+    #[schemars(length(min = 1, max = 100_000), pattern(r"\S"))]
+    pub expression: String,
+    /// What the user reads when it is not true: one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10_000), pattern(r"^\s*\S.*\s*$"))]
+    pub message: Option<String>,
+}
+
+/// A Sigstore instance that is trusted: the public one as you pin it, or your own. Nothing is fetched.
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[kube(
+    group = "portcullis.dev",
+    version = "v1alpha1",
+    kind = "TrustRoot",
+    plural = "trustroots",
+    category = "portcullis",
+    derive = "PartialEq",
+    doc = "A Sigstore instance that is trusted: the public one as you pin it, or your own. Nothing is fetched."
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(validation = Rule::new("has(self.trustedRoot) != has(self.keys)")
+    .message("exactly one of trustedRoot and keys is required"))]
+pub struct TrustRootSpec {
+    /// A `trusted_root.json`, as text.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 262_144))]
+    pub trusted_root: Option<String>,
+    /// Keys and certificates.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub keys: Option<TrustRootKeys>,
+}
+
+/// The keys and certificates of a Sigstore instance, each in PEM.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TrustRootKeys {
+    /// Chains of certificate authorities, such as Fulcio's.
+    #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub certificate_authorities: Vec<String>,
+    /// Keys of transparency logs, such as Rekor's. Without one there must be a timestamp authority.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub transparency_logs: Vec<String>,
+    /// Keys of certificate transparency logs. Without one, certificates need not be in any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub certificate_logs: Vec<String>,
+    /// Chains of timestamp authorities, the signing certificate first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "atomic"))]
+    pub timestamp_authorities: Vec<String>,
+}

@@ -1,0 +1,375 @@
+//! An ImagePolicy and the trust roots that it names, made ready: globs, keys, patterns, expressions.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crate::cel::{CompileError, Env, Program, Type, Version};
+use crate::images::{
+    Authorities, Authority, ImageGlob, OwnKeys, PublicKey, Reference, TextMatch, TrustError,
+    TrustRoot,
+};
+use crate::policy::api::{
+    ImageAttestation, ImageAuthority, ImagePolicySpec, KeylessAuthority, PolicyDiagnostic,
+    StaticAnswer, TrustRootRef, TrustRootSpec,
+};
+use crate::policy::images::predicate;
+
+/// How many authorities a policy may have: each is tried on each signature.
+const AUTHORITIES_MAX: usize = 16;
+
+/// How many attestations a policy may ask for.
+const ATTESTATIONS_MAX: usize = 16;
+
+/// What a key management system's references begin with, in cosign's spelling.
+const KMS_SCHEMES: &[&str] = &["awskms://", "gcpkms://", "azurekms://", "hashivault://", "k8s://"];
+
+/// What an ImagePolicy says, ready to judge by.
+#[derive(Debug)]
+pub struct ImageRules {
+    images: Vec<ImageGlob>,
+    excluded: Vec<ImageGlob>,
+    pub(in crate::policy::images) authorities: Vec<Named>,
+    pub(in crate::policy::images) required: usize,
+    pub(in crate::policy::images) attestations: Vec<Attestation>,
+    diagnostics: Vec<PolicyDiagnostic>,
+}
+
+/// An authority with its name.
+#[derive(Debug)]
+pub(in crate::policy::images) struct Named {
+    pub name: String,
+    pub counts: Counts,
+}
+
+/// When an authority counts as having signed.
+#[derive(Debug)]
+pub(in crate::policy::images) enum Counts {
+    /// When it has.
+    Signed(Authority),
+    /// Always, or never.
+    Static(StaticAnswer),
+    /// Never: what was written can't be used.
+    Broken(String),
+}
+
+/// What must be attested.
+pub(in crate::policy::images) struct Attestation {
+    pub name: String,
+    pub predicate_type: String,
+    /// The places of the authorities that may attest it.
+    pub authorities: Vec<usize>,
+    pub env: Env,
+    pub rules: Vec<Rule>,
+}
+
+/// What must be true of a predicate.
+#[derive(Debug)]
+pub(in crate::policy::images) struct Rule {
+    pub source: String,
+    pub program: Result<Program, String>,
+    pub message: Option<String>,
+}
+
+impl std::fmt::Debug for Attestation {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Attestation").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Trust roots by name, and the public one.
+#[derive(Debug, Default)]
+pub struct TrustRoots {
+    named: HashMap<String, Result<Arc<TrustRoot>, TrustError>>,
+    public: std::sync::OnceLock<Result<Arc<TrustRoot>, TrustError>>,
+}
+
+impl TrustRoots {
+    /// Makes trust roots of what was written.
+    pub fn new<'s>(specs: impl IntoIterator<Item = (&'s str, &'s TrustRootSpec)>) -> TrustRoots {
+        let made =
+            |(name, spec): (&str, &TrustRootSpec)| (name.to_owned(), root(spec).map(Arc::new));
+        TrustRoots { named: specs.into_iter().map(made).collect(), ..TrustRoots::default() }
+    }
+
+    /// The trust root of this name, or why there is none.
+    fn named(&self, reference: &TrustRootRef) -> Result<Arc<TrustRoot>, String> {
+        match self.named.get(&reference.name) {
+            Some(Ok(root)) => Ok(Arc::clone(root)),
+            Some(Err(why)) => Err(format!("the TrustRoot `{}`: {why}", reference.name)),
+            None => Err(format!("there is no TrustRoot `{}`", reference.name)),
+        }
+    }
+
+    fn public(&self) -> Result<Arc<TrustRoot>, String> {
+        let public = self.public.get_or_init(|| TrustRoot::public().map(Arc::new));
+        public.clone().map_err(|why| why.to_string())
+    }
+}
+
+fn root(spec: &TrustRootSpec) -> Result<TrustRoot, TrustError> {
+    match (&spec.trusted_root, &spec.keys) {
+        (Some(json), None) => TrustRoot::from_json(json),
+        (None, Some(keys)) => {
+            let [authorities, logs, certificate_logs, timestamps] = [
+                &keys.certificate_authorities,
+                &keys.transparency_logs,
+                &keys.certificate_logs,
+                &keys.timestamp_authorities,
+            ]
+            .map(|list| list.iter().map(String::as_str).collect());
+            TrustRoot::from_keys(&OwnKeys {
+                certificate_authorities: authorities,
+                transparency_logs: logs,
+                certificate_logs,
+                timestamp_authorities: timestamps,
+            })
+        }
+        _ => Err(TrustError::Root("exactly one of trustedRoot and keys is required".to_owned())),
+    }
+}
+
+impl ImageRules {
+    /// Makes a policy ready. What is wrong with it is told, and makes it stricter, never more lenient.
+    pub fn compile(spec: &ImagePolicySpec, roots: &TrustRoots, version: Version) -> ImageRules {
+        let mut compiler = Compiler { roots, version, diagnostics: Vec::new() };
+        let images = compiler.globs("spec.images", &spec.images);
+        let excluded = compiler.globs("spec.excludeImages", &spec.exclude_images);
+        if spec.images.is_empty() {
+            compiler.tell("spec.images", "at least one image is required");
+        }
+        if spec.authorities.is_empty() || spec.authorities.len() > AUTHORITIES_MAX {
+            let why = format!("1 to {AUTHORITIES_MAX} authorities are required");
+            compiler.tell("spec.authorities", &why);
+        }
+        let authorities: Vec<Named> = (spec.authorities.iter().take(AUTHORITIES_MAX).enumerate())
+            .map(|(place, authority)| compiler.authority(place, authority))
+            .collect();
+        compiler.unique("spec.authorities", spec.authorities.iter().map(|one| &one.name));
+        compiler.unique("spec.attestations", spec.attestations.iter().map(|one| &one.name));
+        if spec.attestations.len() > ATTESTATIONS_MAX {
+            let why = format!("at most {ATTESTATIONS_MAX} attestations can be asked for");
+            compiler.tell("spec.attestations", &why);
+        }
+        let attestations = (spec.attestations.iter().take(ATTESTATIONS_MAX).enumerate())
+            .map(|(place, attestation)| compiler.attestation(place, attestation, &authorities))
+            .collect();
+        let required = spec.required.unwrap_or(1) as usize;
+        if required > authorities.len() {
+            compiler.tell("spec.required", "there are fewer authorities than are required");
+        }
+        if required == 0 && spec.attestations.is_empty() {
+            let why = "without a required authority there must be an attestation";
+            compiler.tell("spec.required", why);
+        }
+        let diagnostics = compiler.diagnostics;
+        // What asks for nothing must not let everything pass.
+        let required = if spec.attestations.is_empty() { required.max(1) } else { required };
+        ImageRules { images, excluded, authorities, required, attestations, diagnostics }
+    }
+
+    /// What is wrong with it.
+    pub fn diagnostics(&self) -> &[PolicyDiagnostic] {
+        &self.diagnostics
+    }
+
+    /// Whether the policy is about this image.
+    pub fn is_about(&self, image: &Reference) -> bool {
+        let any = |globs: &[ImageGlob]| globs.iter().any(|glob| glob.matches(image));
+        any(&self.images) && !any(&self.excluded)
+    }
+
+    /// What it answers to every image that it is about, if no registry need be asked for that.
+    pub fn fixed(&self) -> Option<bool> {
+        let passes = |named: &&Named| matches!(named.counts, Counts::Static(StaticAnswer::Pass));
+        let can_sign = |named: &&Named| matches!(named.counts, Counts::Signed(_));
+        let passing = self.authorities.iter().filter(passes).count();
+        let possible = passing + self.authorities.iter().filter(can_sign).count();
+        match () {
+            () if possible < self.required => Some(false),
+            () if passing >= self.required && self.attestations.is_empty() => Some(true),
+            () => None,
+        }
+    }
+}
+
+struct Compiler<'r> {
+    roots: &'r TrustRoots,
+    version: Version,
+    diagnostics: Vec<PolicyDiagnostic>,
+}
+
+impl Compiler<'_> {
+    fn tell(&mut self, field: &str, message: &str) {
+        let (field, message) = (field.to_owned(), message.to_owned());
+        self.diagnostics.push(PolicyDiagnostic { field, message, excerpt: None });
+    }
+
+    fn globs(&mut self, field: &str, texts: &[String]) -> Vec<ImageGlob> {
+        let mut globs = Vec::with_capacity(texts.len());
+        for (place, text) in texts.iter().enumerate() {
+            match ImageGlob::parse(text) {
+                Ok(glob) => globs.push(glob),
+                Err(why) => self.tell(&format!("{field}[{place}]"), &why.to_string()),
+            }
+        }
+        globs
+    }
+
+    fn unique<'n>(&mut self, field: &str, names: impl Iterator<Item = &'n String>) {
+        let mut seen = std::collections::HashSet::new();
+        for (place, name) in names.enumerate() {
+            if !seen.insert(name) {
+                self.tell(&format!("{field}[{place}].name"), "another one has the same name");
+            }
+        }
+    }
+
+    fn authority(&mut self, place: usize, authority: &ImageAuthority) -> Named {
+        let field = format!("spec.authorities[{place}]");
+        let made = match authority {
+            ImageAuthority {
+                key: Some(key),
+                keyless: None,
+                certificate: None,
+                fixed: None,
+                ..
+            } => self.key(&key.public_key, key.transparency_log.as_ref()).map(Counts::Signed),
+            ImageAuthority {
+                key: None,
+                keyless: Some(keyless),
+                certificate: None,
+                fixed: None,
+                ..
+            } => self.keyless(keyless).map(Counts::Signed),
+            ImageAuthority {
+                key: None,
+                keyless: None,
+                certificate: Some(own),
+                fixed: None,
+                ..
+            } => {
+                let subject = one_of("subject", own.subject.as_ref(), own.subject_pattern.as_ref());
+                let subject = match (&own.subject, &own.subject_pattern) {
+                    (None, None) => Ok(None),
+                    _ => subject.map(Some),
+                };
+                Authorities::from_pem(&own.certificates)
+                    .map_err(|why| ("certificate.certificates", why.to_string()))
+                    .and_then(|authorities| {
+                        let subject = subject.map_err(|why| ("certificate", why))?;
+                        Ok(Authority::Certificate { authorities, subject })
+                    })
+                    .map(Counts::Signed)
+            }
+            ImageAuthority {
+                key: None,
+                keyless: None,
+                certificate: None,
+                fixed: Some(answer),
+                ..
+            } => Ok(Counts::Static(*answer)),
+            _ => {
+                let why = "exactly one of key, keyless, certificate and static is required";
+                Err(("", why.to_owned()))
+            }
+        };
+        let counts = made.unwrap_or_else(|(within, why)| {
+            let dot = if within.is_empty() { "" } else { "." };
+            self.tell(&format!("{field}{dot}{within}"), &why);
+            Counts::Broken(why)
+        });
+        Named { name: authority.name.clone(), counts }
+    }
+
+    fn key(
+        &self,
+        text: &str,
+        log: Option<&TrustRootRef>,
+    ) -> Result<Authority, (&'static str, String)> {
+        if let Some(scheme) = KMS_SCHEMES.iter().find(|scheme| text.trim().starts_with(**scheme)) {
+            let why = format!(
+                "`{scheme}` names a key that is kept elsewhere, which is not supported: write the public key itself"
+            );
+            return Err(("key.publicKey", why));
+        }
+        let key = PublicKey::from_pem(text).map_err(|why| ("key.publicKey", why.to_string()))?;
+        let log = log.map(|log| self.roots.named(log)).transpose();
+        Ok(Authority::Key { key, log: log.map_err(|why| ("key.transparencyLog", why))? })
+    }
+
+    fn keyless(&self, keyless: &KeylessAuthority) -> Result<Authority, (&'static str, String)> {
+        let within = |why| ("keyless", why);
+        let issuer = one_of("issuer", keyless.issuer.as_ref(), keyless.issuer_pattern.as_ref());
+        let subject = one_of("subject", keyless.subject.as_ref(), keyless.subject_pattern.as_ref());
+        let root = match &keyless.trust_root {
+            Some(reference) => self.roots.named(reference),
+            None => self.roots.public(),
+        };
+        Ok(Authority::Keyless {
+            issuer: issuer.map_err(within)?,
+            subject: subject.map_err(within)?,
+            root: root.map_err(|why| ("keyless.trustRoot", why))?,
+        })
+    }
+
+    fn attestation(
+        &mut self,
+        place: usize,
+        attestation: &ImageAttestation,
+        authorities: &[Named],
+    ) -> Attestation {
+        let field = format!("spec.attestations[{place}]");
+        let mut places = Vec::new();
+        for name in &attestation.authorities {
+            match authorities.iter().position(|authority| authority.name == *name) {
+                Some(place) => places.push(place),
+                None => {
+                    let why = format!("there is no authority `{name}` in the policy");
+                    self.tell(&format!("{field}.authorities"), &why);
+                }
+            }
+        }
+        if attestation.authorities.is_empty() {
+            places.extend(0..authorities.len());
+        }
+        let env = predicate::env(self.version);
+        let mut rules = Vec::new();
+        for (place, validation) in attestation.validations.iter().enumerate() {
+            let program = env.compile(&validation.expression, &[Type::Bool]);
+            if let Err(error) = &program {
+                let field = format!("{field}.validations[{place}].expression");
+                self.refuse(field, error);
+            }
+            rules.push(Rule {
+                source: validation.expression.clone(),
+                program: program.map_err(|error| error.detail()),
+                message: validation.message.clone(),
+            });
+        }
+        Attestation {
+            name: attestation.name.clone(),
+            predicate_type: attestation.predicate_type.clone(),
+            authorities: places,
+            env,
+            rules,
+        }
+    }
+
+    fn refuse(&mut self, field: String, error: &CompileError) {
+        let excerpt = Some(error.render());
+        self.diagnostics.push(PolicyDiagnostic { field, message: error.detail(), excerpt });
+    }
+}
+
+/// A text or a pattern, whichever was written.
+fn one_of(
+    what: &str,
+    exact: Option<&String>,
+    pattern: Option<&String>,
+) -> Result<TextMatch, String> {
+    match (exact, pattern) {
+        (Some(exact), None) => Ok(TextMatch::Exact(exact.clone())),
+        (None, Some(pattern)) => TextMatch::pattern(pattern).map_err(|why| why.to_string()),
+        _ => Err(format!("exactly one of {what} and {what}Pattern is required")),
+    }
+}

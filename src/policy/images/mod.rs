@@ -1,0 +1,15 @@
+//! Image policies: what an ImagePolicy says, made ready, and what it says to one image. What registries have was gathered
+//! before, by somebody else; the verification of signatures is the business of `images`.
+//!
+//! # Guarantees
+//! - [`ImageRules::compile`] never fails: what is wrong is in the diagnostics, and an authority that can't be used signs
+//!   nothing.
+//! - [`judge`] is pure: the same rules, evidence and time give the same judgement.
+//! - A problem of the registry is never taken for a missing signature.
+
+mod compile;
+mod judge;
+mod predicate;
+
+pub use compile::{ImageRules, TrustRoots};
+pub use judge::{Attempt, Check, Judgement, Verdict, judge};

@@ -13,6 +13,7 @@ mod examine;
 mod existing;
 mod finding;
 pub mod report;
+pub mod store;
 
 pub use examine::{Answer, Auditor, Chosen, Examined, Failed};
 pub use existing::{Existing, NotAnObject, Served};

@@ -23,9 +23,39 @@ pub type Chosen = HashMap<&'static str, HashSet<String>>;
 pub struct Auditor<'s> {
     snapshot: &'s Snapshot,
     chosen: Option<&'s Chosen>,
+    references: Arc<References>,
+}
+
+/// What reports say about the policies of a snapshot that can be asked.
+#[derive(Debug, Default)]
+pub struct References {
+    /// By the word for their kind, and name.
+    policies: HashMap<&'static str, HashMap<String, Arc<PolicyRef>>>,
     /// Whether any policy is asked about updates.
     asks_updates: bool,
-    policies: HashMap<(&'static str, &'s str), Arc<PolicyRef>>,
+}
+
+impl References {
+    /// Those of a snapshot.
+    pub fn of(snapshot: &Snapshot) -> References {
+        let mut references = References::default();
+        for bound in snapshot.policies().filter(|bound| bound.background().is_ok()) {
+            references.asks_updates |= bound.is_audited_as(Operation::Update);
+            let policies = references.policies.entry(bound.policy.kind_name()).or_default();
+            policies.insert(bound.policy.name.clone(), Arc::new(PolicyRef::of(bound)));
+        }
+        references
+    }
+
+    /// That of a policy, if it can be asked.
+    pub fn get(&self, policy: &Policy) -> Option<&Arc<PolicyRef>> {
+        self.policies.get(policy.kind_name())?.get(&policy.name)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<PolicyRef>> {
+        self.policies.values().flat_map(HashMap::values)
+    }
 }
 
 /// What all policies say about an object.
@@ -66,14 +96,12 @@ pub struct Failed<'s> {
 impl<'s> Auditor<'s> {
     /// Asks all policies that can be asked.
     pub fn new(snapshot: &'s Snapshot) -> Auditor<'s> {
-        let auditable = || snapshot.policies().filter(|bound| bound.background().is_ok());
-        let asks_updates = auditable().any(|bound| bound.is_audited_as(Operation::Update));
-        let reference = |bound: &'s Bound| {
-            let policy = &*bound.policy;
-            ((policy.kind_name(), policy.name.as_str()), Arc::new(PolicyRef::of(bound)))
-        };
-        let policies = auditable().map(reference).collect();
-        Auditor { snapshot, chosen: None, asks_updates, policies }
+        Auditor::with(snapshot, Arc::new(References::of(snapshot)))
+    }
+
+    /// The same, for who keeps the references as long as the snapshot.
+    pub fn with(snapshot: &'s Snapshot, references: Arc<References>) -> Auditor<'s> {
+        Auditor { snapshot, chosen: None, references }
     }
 
     /// Asks only these.
@@ -85,7 +113,7 @@ impl<'s> Auditor<'s> {
 
     /// The policies that are asked.
     pub fn policies(&self) -> impl Iterator<Item = &Arc<PolicyRef>> {
-        self.policies.values()
+        self.references.iter()
     }
 
     /// The policies that can't be asked about what exists, and why. Those that change objects are not meant to be.
@@ -107,7 +135,8 @@ impl<'s> Auditor<'s> {
     ) -> Result<Examined<'s>, Need> {
         let mut examined = Examined::default();
         let operations = [Operation::Create, Operation::Update];
-        for operation in operations.into_iter().take(1 + usize::from(self.asks_updates)) {
+        for operation in operations.into_iter().take(1 + usize::from(self.references.asks_updates))
+        {
             let request = existing.request(operation);
             let has_answered: Vec<&Policy> =
                 examined.answers.iter().map(|answer| answer.policy).collect();
@@ -129,8 +158,7 @@ impl<'s> Auditor<'s> {
     pub fn findings(&self, examined: &Examined<'_>, object: &Arc<ObjectRef>) -> Vec<Finding> {
         let mut findings = Vec::new();
         for Answer { policy, failures, .. } in &examined.answers {
-            let id = (policy.kind_name(), policy.name.as_str());
-            let Some(policy) = self.policies.get(&id) else { continue };
+            let Some(policy) = self.references.get(policy) else { continue };
             findings.extend(failures.iter().map(|failed| Finding {
                 object: Arc::clone(object),
                 policy: Arc::clone(policy),

@@ -12,10 +12,11 @@
 mod examine;
 mod existing;
 mod finding;
+pub mod plan;
 pub mod report;
 pub mod store;
 
-pub use examine::{Answer, Auditor, Chosen, Examined, Failed};
+pub use examine::{Answer, Auditor, Chosen, Examined, Failed, References};
 pub use existing::{Existing, NotAnObject, Served};
 pub use finding::{Finding, ObjectRef, PolicyRef, Rule, Verdict};
 

@@ -190,6 +190,31 @@ impl Params {
         (scope == ParamScope::Unknown).then(unknown)
     }
 
+    /// Tells everything that the params of any request hang on: a version of each object that may be one.
+    pub fn identify(&self, kind: &ParamKind, source: &ParamSource, mut tell: impl FnMut(&[u8])) {
+        let objects = self.kinds.get(&kind.api_version).and_then(|kinds| kinds.get(&kind.kind));
+        let Some(objects) = objects else { return };
+        tell(format!("{:?}", objects.scope).as_bytes());
+        let named = |param: &&Param| source.name.as_ref().is_none_or(|name| *name == param.name);
+        for param in objects.objects.iter().filter(named) {
+            let metadata = |field: &str| {
+                param.object().get("metadata").and_then(|m| m.get(field)).and_then(Node::as_str)
+            };
+            for part in [&*param.namespace, &*param.name] {
+                tell(part.as_bytes());
+                tell(b"/");
+            }
+            match (metadata("uid"), metadata("resourceVersion")) {
+                (Some(uid), Some(version)) => {
+                    tell(uid.as_bytes());
+                    tell(version.as_bytes());
+                }
+                // It came from a file.
+                _ => tell(param.object().text().as_bytes()),
+            }
+        }
+    }
+
     /// The params for a request in this namespace.
     ///
     /// # Errors

@@ -196,6 +196,26 @@ impl Snapshot {
         self.namespaces.made().get(name)
     }
 
+    /// Every Namespace that is known, by name.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&str, &NamespaceObject)> {
+        self.namespaces.iter().map(|(name, object)| (name.as_str(), object))
+    }
+
+    /// The hash of all that a policy's answer about an object hangs on, namespaces aside: what it says, its bindings and
+    /// their params.
+    pub fn identity(&self, bound: &Bound) -> [u8; 32] {
+        let mut hasher = Sha256::new();
+        hasher.update(bound.digest);
+        for binding in &bound.bindings {
+            let anywhere = Binding { source: String::new(), ..binding.clone() };
+            hasher.update(format!("{anywhere:?}"));
+            if let (Some(kind), Some(source)) = (&bound.policy.param_kind, &binding.params) {
+                self.params.identify(kind, source, |part| hasher.update(part));
+            }
+        }
+        hasher.finalize().into()
+    }
+
     /// The resource rules of all policies of a phase that are bound at all, without repetition: what a webhook has to be
     /// called for.
     pub fn rules(&self, phase: Phase, origin: Origin) -> Vec<NamedRule> {

@@ -14,6 +14,7 @@
 )]
 
 mod answers;
+mod audit;
 mod break_glass;
 mod changes;
 mod chart;
@@ -74,6 +75,8 @@ impl World {
         kubectl
             .run(&["wait", "--for=condition=Established", "--timeout=30s", "-f", &tree("crds")])
             .assert_accepted();
+        let reports = tree("e2e/cluster/audit/reports.yaml");
+        kubectl.run(&["apply", "--server-side", "-f", &reports]).assert_accepted();
         // Where its certificate and the params of the starter set live.
         kubectl.run(&["create", "namespace", "portcullis-system"]);
         let server = Mutex::new(Server::new());

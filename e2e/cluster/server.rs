@@ -57,6 +57,14 @@ impl Server {
         self.process.as_ref().expect("it is running").id()
     }
 
+    /// What `/metrics` says.
+    pub fn metrics(&self) -> String {
+        let mut curl = Command::new("curl");
+        curl.args(["--silent", "--fail", "--insecure", "--max-time", "5", &self.url("/metrics")]);
+        let output = curl.output().expect("`curl` is needed");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     fn url(&self, path: &str) -> String {
         format!("https://127.0.0.1:{}{path}", self.port)
     }

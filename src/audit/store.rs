@@ -35,7 +35,7 @@ const PASSES_SWEPT_AT: usize = 10_000;
 
 /// The kind of an object: group and resource. Which version it was read in makes no other object of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct KindKey {
+pub struct GroupResource {
     /// The API group; empty for the core group.
     pub group: Arc<str>,
     /// The resource, in lower-case plural.
@@ -46,7 +46,7 @@ pub struct KindKey {
 #[derive(Clone, Copy, Debug)]
 pub struct Seen<'o> {
     /// Its kind.
-    pub kind: &'o KindKey,
+    pub kind: &'o GroupResource,
     /// What it is called.
     pub object: &'o ObjectRef,
     /// `metadata.resourceVersion` as a number; 0 if it is none.
@@ -59,12 +59,13 @@ pub struct Seen<'o> {
 #[derive(Debug, Default)]
 pub struct Store {
     policies: Policies,
-    kinds: HashMap<KindKey, Objects>,
+    kinds: HashMap<GroupResource, Objects>,
     namespaces: BTreeMap<Arc<str>, Namespace>,
     /// Sets of policies that objects meet: most objects of a kind meet the same.
     passes: HashSet<Arc<[u32]>>,
     kept: usize,
     total: Totals,
+    remembered: Remembered,
 }
 
 /// The objects of a kind, by namespace and name.
@@ -92,9 +93,13 @@ struct Namespace {
     objects: usize,
     summary: Summary,
     /// The kinds of objects that fail, so that they are found again.
-    failing: BTreeMap<KindKey, BTreeSet<Box<str>>>,
+    failing: BTreeMap<GroupResource, BTreeSet<Box<str>>>,
     is_dirty: bool,
 }
+
+/// Since when findings are findings, by the word for the kind of the policy, its name, the rule and the object's
+/// `metadata.uid`: what another replica had found before.
+pub type Remembered = HashMap<(String, String, String, String), Timestamp>;
 
 /// A finding, and since when it is one.
 #[derive(Clone, Debug, PartialEq)]
@@ -106,6 +111,12 @@ pub struct Lasting {
 }
 
 impl Store {
+    /// Takes over since when findings are findings. That is forgotten with the next call; one with nothing in it says that
+    /// everything was looked at.
+    pub fn remember(&mut self, remembered: Remembered) {
+        self.remembered = remembered;
+    }
+
     /// Whether this state of the object was recorded. It is taken for seen in the list then.
     pub fn knows(&mut self, seen: Seen<'_>) -> bool {
         let Some(entry) = self.entry(seen) else { return false };
@@ -157,7 +168,9 @@ impl Store {
                 passes.push(policy);
             }
             for failed in &answer.failures {
-                let since = same.and_then(|entry| entry.since(policy, failed.rule)).unwrap_or(now);
+                let since = same.and_then(|entry| entry.since(policy, failed.rule));
+                let since = since.or_else(|| self.remembered(reference, failed, object));
+                let since = since.unwrap_or(now);
                 let message = self.message(failed, failures.len());
                 failures.push(Failure::new(policy, failed, message, since));
             }
@@ -181,17 +194,17 @@ impl Store {
     }
 
     /// Forgets an object.
-    pub fn forget(&mut self, kind: &KindKey, namespace: &str, name: &str) {
+    pub fn forget(&mut self, kind: &GroupResource, namespace: &str, name: &str) {
         self.take(kind, namespace, name);
     }
 
     /// Forgets the objects of a kind that were neither in this list nor seen after it.
-    pub fn sweep(&mut self, kind: &KindKey, list: u32) {
+    pub fn sweep(&mut self, kind: &GroupResource, list: u32) {
         self.forget_all(kind, |entry| entry.list < list);
     }
 
     /// Forgets the objects of kinds that are not audited any more.
-    pub fn retain_kinds(&mut self, is_audited: impl Fn(&KindKey) -> bool) {
+    pub fn retain_kinds(&mut self, is_audited: impl Fn(&GroupResource) -> bool) {
         let gone = self.kinds.keys().filter(|kind| !is_audited(kind)).cloned();
         for kind in gone.collect::<Vec<_>>() {
             self.forget_all(&kind, |_| true);
@@ -298,7 +311,7 @@ impl Store {
         entry.failures.iter().filter_map(lasting).collect()
     }
 
-    fn forget_all(&mut self, kind: &KindKey, is_gone: impl Fn(&Entry) -> bool) {
+    fn forget_all(&mut self, kind: &GroupResource, is_gone: impl Fn(&Entry) -> bool) {
         let entries = self.kinds.get(kind).into_iter().flat_map(|objects| &objects.entries);
         let gone = entries.filter(|(_, entry)| is_gone(entry)).map(|(key, _)| key.clone());
         for (namespace, name) in gone.collect::<Vec<_>>() {
@@ -307,14 +320,14 @@ impl Store {
     }
 
     /// Removes an object, and what it counted for.
-    fn take(&mut self, kind: &KindKey, namespace: &str, name: &str) -> Option<Entry> {
+    fn take(&mut self, kind: &GroupResource, namespace: &str, name: &str) -> Option<Entry> {
         let objects = self.kinds.get_mut(kind)?;
         let entry = objects.entries.remove(&(namespace.into(), name.into()))?;
         self.uncount(kind, namespace, name, &entry);
         Some(entry)
     }
 
-    fn put(&mut self, kind: &KindKey, namespace: Arc<str>, name: Box<str>, entry: Entry) {
+    fn put(&mut self, kind: &GroupResource, namespace: Arc<str>, name: Box<str>, entry: Entry) {
         let summary = entry.summary();
         self.total.objects += 1;
         self.total.covered += usize::from(entry.is_covered());
@@ -335,7 +348,7 @@ impl Store {
         self.kinds.entry(kind.clone()).or_default().entries.insert((namespace, name), entry);
     }
 
-    fn uncount(&mut self, kind: &KindKey, namespace: &str, name: &str, entry: &Entry) {
+    fn uncount(&mut self, kind: &GroupResource, namespace: &str, name: &str, entry: &Entry) {
         let summary = entry.summary();
         self.total.objects = self.total.objects.saturating_sub(1);
         self.total.covered = self.total.covered.saturating_sub(usize::from(entry.is_covered()));
@@ -363,6 +376,20 @@ impl Store {
     fn namespace_name(&self, name: &str) -> Arc<str> {
         let known = self.namespaces.get_key_value(name);
         known.map_or_else(|| name.into(), |(known, _)| Arc::clone(known))
+    }
+
+    fn remembered(
+        &self,
+        policy: &PolicyRef,
+        failed: &Failed<'_>,
+        object: &ObjectRef,
+    ) -> Option<Timestamp> {
+        if self.remembered.is_empty() {
+            return None;
+        }
+        let rule = failed.rule.to_string();
+        let key = (policy.kind.to_owned(), policy.name.clone(), rule, object.uid.clone());
+        self.remembered.get(&key).copied()
     }
 
     fn message(&self, failed: &Failed<'_>, pending: usize) -> Arc<str> {

@@ -22,7 +22,7 @@ use crate::cli::ledger::ORIGIN;
 use crate::cli::{Exit, Failure};
 use crate::controller::files::follow;
 use crate::controller::now;
-use crate::controller::publish::Publisher;
+use crate::controller::publish::{Publisher, Purpose};
 use crate::ledger::Ledger;
 use crate::server::review::Reviewer;
 use crate::server::{Certificate, Clients, Limits, Server, certificates, runtime, serve};
@@ -120,7 +120,8 @@ async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
     let (certificate_sender, certificates) = watch::channel(Some(made.certificate.clone()));
     let (snapshot_sender, snapshots) = watch::channel(None);
     let metrics = Arc::new(Metrics::new());
-    let publisher = Publisher::new(args.version, metrics.clone(), snapshot_sender);
+    let publisher =
+        Publisher::new(args.version, metrics.clone(), snapshot_sender, Purpose::Enforce);
     let followed = tokio::spawn(follow(args.policies.clone(), publisher));
     let listener = bind(args.listen()).await?;
     let address = listener.local_addr()?;

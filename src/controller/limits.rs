@@ -153,3 +153,49 @@ pub const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a replica may be cut off before it calls itself stale. An API server that restarts takes less; if it were
 /// less than that, every replica would be unready when it comes back and needs them.
 pub const STALE_AFTER: Duration = Duration::from_mins(2);
+
+/// Objects in a page of a list that is audited: some megabytes, of which each list that is read holds one.
+pub const AUDIT_PAGE_OBJECTS: u32 = 250;
+
+/// Lists that are read at a time for the audit. More would be no faster, as one thread looks at all of them, and each costs
+/// the API server and us a page of memory.
+pub const LISTS_AT_ONCE_MAX: usize = 2;
+
+/// Objects that wait to be audited. The watches wait when there are more, and the API server keeps the rest.
+pub const OBJECTS_WAITING_MAX: usize = 64;
+
+/// How long the audit works before it rests for as long, so that it never has more than half a core: requests come first.
+pub const WORK_SLICE: Duration = Duration::from_millis(10);
+
+/// How often the audit asks which kinds there are. Whoever applies a CRD waits that long for its objects to be audited.
+pub const AUDIT_DISCOVERY_INTERVAL: Duration = Duration::from_secs(10);
+
+/// How often the audit tells what it found: metrics, and reports that are due.
+pub const AUDIT_TICK: Duration = Duration::from_millis(500);
+
+/// How long the first audit waits for the API server's own policies, so that objects are not looked at twice.
+pub const NATIVES_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Namespaces that are looked at one by one when they changed. If more changed at once, everything is read once instead.
+pub const NAMESPACES_RELISTED_MAX: usize = 16;
+
+/// How often the reports of a namespace are written: each write is a new version of up to half a megabyte in etcd.
+pub const REPORT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Results in a report, about: with their messages cut, some 400 KiB, where etcd takes 1.5 MiB.
+pub const REPORT_RESULTS: usize = 400;
+
+/// Results of a namespace that are listed. More are counted; nobody reads ten thousand one by one.
+pub const REPORT_RESULTS_MAX: usize = 10_000;
+
+/// Where the message of a result is cut.
+pub const REPORT_MESSAGE_CHARS_MAX: usize = 512;
+
+/// Namespaces whose reports are made at once, and are in memory together.
+pub const NAMESPACES_WRITTEN_MAX: usize = 32;
+
+/// Reports that are written at once.
+pub const REPORT_WRITES_MAX: usize = 4;
+
+/// Reports in a page when those that there are are read.
+pub const REPORTS_PAGE: u32 = 20;

@@ -5,7 +5,7 @@
 //! # Flow
 //! [`files`] or [`cluster`] (what was written) -> [`publish`] (compiled, away from the workers) -> a snapshot in the channel
 //! -> [`registration`] (once the server answers) -> [`status`]. [`certificates`] go the same way; [`access`] asks the API
-//! server what a single request needs to know. [`start`] wires all of it.
+//! server what a single request needs to know. [`audit`] watches what exists. [`start`] wires all of it.
 //!
 //! # Guarantees
 //! - The last good set stays in force: a broken file, an unreadable object or a dropped watch changes nothing.
@@ -13,6 +13,7 @@
 //! - Whatever can't be read or compiled is told: in the log, in metrics, in the status of the policy.
 
 pub mod access;
+pub mod audit;
 pub mod break_glass;
 pub mod certificates;
 pub mod cluster;

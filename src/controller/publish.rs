@@ -24,6 +24,16 @@ pub struct Publisher {
     version: Version,
     metrics: Arc<Metrics>,
     snapshots: Snapshots,
+    purpose: Purpose,
+}
+
+/// What policies are published for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// To decide requests.
+    Enforce,
+    /// To audit what exists: the API server enforces them, and says itself what is wrong with them.
+    Audit,
 }
 
 /// Why there is no snapshot.
@@ -60,8 +70,13 @@ type Key<'s> = (Origin, &'static str, &'s str);
 
 impl Publisher {
     /// Publishes what is compiled for this version of Kubernetes.
-    pub fn new(version: Version, metrics: Arc<Metrics>, snapshots: Snapshots) -> Publisher {
-        Publisher { version, metrics, snapshots }
+    pub fn new(
+        version: Version,
+        metrics: Arc<Metrics>,
+        snapshots: Snapshots,
+        purpose: Purpose,
+    ) -> Publisher {
+        Publisher { version, metrics, snapshots, purpose }
     }
 
     /// The metrics that it tells.
@@ -94,13 +109,20 @@ impl Publisher {
         let snapshot = match built {
             Ok(snapshot) => Arc::new(snapshot),
             Err(error) => {
-                self.metrics.reload(false);
+                if self.purpose == Purpose::Enforce {
+                    self.metrics.reload(false);
+                }
                 tracing::error!(%error, "the last policies stay in force");
                 return Err(error);
             }
         };
         let build = begun.elapsed();
         self.snapshots.send_replace(Some(Arc::clone(&snapshot)));
+        if self.purpose == Purpose::Audit {
+            let policies = snapshot.policies().count();
+            tracing::debug!(policies, "policies of the API server that are audited");
+            return Ok(snapshot);
+        }
         self.tell(previous.as_deref(), &snapshot, build, since.elapsed());
         Ok(snapshot)
     }

@@ -9,10 +9,11 @@ use tokio::sync::watch;
 use crate::cel::Version;
 use crate::controller::certificates::authority::Material;
 use crate::controller::cluster::Task;
-use crate::controller::publish::Publisher;
+use crate::controller::cluster::state::Watched;
+use crate::controller::publish::{Publisher, Purpose};
 use crate::controller::registration::{Endpoint, Inputs};
 use crate::controller::{
-    Snapshots, break_glass, certificates, cluster, freshness, leader, registration, status,
+    Snapshots, audit, break_glass, certificates, cluster, freshness, leader, registration, status,
 };
 use crate::telemetry::Metrics;
 
@@ -27,6 +28,8 @@ pub struct Options {
     pub registration: Option<registration::Options>,
     /// How replicas agree on which of them writes.
     pub leader: leader::Options,
+    /// How what exists is audited; none if it is not.
+    pub audit: Option<audit::Options>,
 }
 
 impl Options {
@@ -46,6 +49,7 @@ impl Options {
                 lease: "portcullis".to_owned(),
                 identity: None,
             },
+            audit: None,
         }
     }
 }
@@ -95,9 +99,15 @@ pub fn start(
     let (leads_sender, leads) = watch::channel(false);
     let published = snapshots.subscribe();
     let certified = certificates.subscribe();
-    let publisher = Publisher::new(options.version, metrics.clone(), snapshots);
+    let publisher = Publisher::new(options.version, metrics.clone(), snapshots, Purpose::Enforce);
     let mut tasks = vec![
-        Task::spawn(cluster::follow(client.clone(), publisher, observed_sender, clock)),
+        Task::spawn(cluster::follow(
+            client.clone(),
+            &Watched::BASE,
+            publisher,
+            observed_sender,
+            clock,
+        )),
         Task::spawn(certificates::keep(
             client.clone(),
             options.certificates,
@@ -108,6 +118,10 @@ pub fn start(
     ];
     let freshness = freshness::keep(client.clone(), metrics.clone(), clock, fresh);
     tasks.push(Task::spawn(freshness));
+    if let Some(audited) = options.audit {
+        let inputs = audit::Inputs { snapshots: published.clone(), leads: leads.clone() };
+        audit::start(client.clone(), audited, options.version, metrics.clone(), clock, inputs);
+    }
     // Who registers elsewhere knows when policies are in force as soon as they are compiled.
     let registered = if options.registration.is_some() { registered } else { published.clone() };
     if let Some(options) = options.registration {

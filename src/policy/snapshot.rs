@@ -198,7 +198,7 @@ impl Snapshot {
 
     /// Every Namespace that is known, by name.
     pub fn namespaces(&self) -> impl Iterator<Item = (&str, &NamespaceObject)> {
-        self.namespaces.iter().map(|(name, object)| (name.as_str(), object))
+        self.namespaces.made().iter().map(|(name, object)| (name.as_str(), object))
     }
 
     /// The hash of all that a policy's answer about an object hangs on, namespaces aside: what it says, its bindings and
@@ -207,10 +207,9 @@ impl Snapshot {
         let mut hasher = Sha256::new();
         hasher.update(bound.digest);
         for binding in &bound.bindings {
-            let anywhere = Binding { source: String::new(), ..binding.clone() };
-            hasher.update(format!("{anywhere:?}"));
+            hasher.update(told(binding));
             if let (Some(kind), Some(source)) = (&bound.policy.param_kind, &binding.params) {
-                self.params.identify(kind, source, |part| hasher.update(part));
+                self.params().identify(kind, source, |part| hasher.update(part));
             }
         }
         hasher.finalize().into()
@@ -244,16 +243,7 @@ impl Snapshot {
         for bound in self.policies() {
             hasher.update(bound.digest);
             hasher.update(bound.policy.name.as_bytes());
-            for binding in &bound.bindings {
-                if binding.name.is_none() {
-                    // What else it says is the policy's.
-                    let own = (&binding.actions, &binding.params);
-                    hasher.update(format!("{own:?}").as_bytes());
-                    continue;
-                }
-                let anywhere = Binding { source: String::new(), ..binding.clone() };
-                hasher.update(format!("{anywhere:?}").as_bytes());
-            }
+            bound.bindings.iter().for_each(|binding| hasher.update(told(binding)));
         }
         for suspension in &self.suspensions {
             hasher.update(format!("{suspension:?}").as_bytes());
@@ -267,6 +257,15 @@ impl Snapshot {
             Phase::Validate => &self.validating,
         }
     }
+}
+
+/// What a binding says, wherever it was read.
+fn told(binding: &Binding) -> String {
+    if binding.name.is_none() {
+        // What else it says is the policy's.
+        return format!("{:?}", (&binding.actions, &binding.params));
+    }
+    format!("{:?}", Binding { source: String::new(), ..binding.clone() })
 }
 
 impl PolicyKind {

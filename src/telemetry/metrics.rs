@@ -1,6 +1,7 @@
 //! The metric families, in OpenMetrics text. Labels are words from closed sets, or names of policies: never names that
 //! a request chooses, so the number of series is bounded by the policies.
 
+mod audit;
 mod words;
 
 use std::sync::atomic::Ordering;
@@ -14,6 +15,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+use crate::telemetry::metrics::audit::AuditFamilies;
+pub use crate::telemetry::metrics::audit::{AuditTotals, FindingLabels};
 pub use crate::telemetry::metrics::words::{
     Answer, Operation, PolicyResult, Question, Refusal, ReloadResult, Webhook, Written,
 };
@@ -137,6 +140,7 @@ pub struct Metrics {
     ledger_written: Counter,
     ledger_lost: Counter,
     ledger_failed: Counter,
+    audit: AuditFamilies,
 }
 
 impl Default for Metrics {
@@ -174,6 +178,7 @@ impl Metrics {
             ledger_written: Counter::default(),
             ledger_lost: Counter::default(),
             ledger_failed: Counter::default(),
+            audit: AuditFamilies::default(),
         };
         metrics.register_decisions();
         metrics.register_cluster();
@@ -266,6 +271,7 @@ impl Metrics {
             "When the webhook configurations were last seen to be as they should be",
             self.registered.clone(),
         );
+        self.audit.register(&mut self.registry);
     }
 
     /// One admission request was answered.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use crate::audit::report::Summary;
-use crate::audit::store::{KindKey, Seen, Store};
+use crate::audit::store::{GroupResource, Seen, Store};
 use crate::audit::{Answer, Failed, ObjectRef, PolicyRef, Rule, Verdict};
 use crate::cel::Version;
 use crate::policy::snapshot::Snapshot;
@@ -29,8 +29,8 @@ fn snapshot() -> Snapshot {
     Snapshot::build(definitions, Version::default(), None)
 }
 
-fn kind(resource: &str) -> KindKey {
-    KindKey { group: "".into(), resource: resource.into() }
+fn kind(resource: &str) -> GroupResource {
+    GroupResource { group: "".into(), resource: resource.into() }
 }
 
 fn object(namespace: &str, name: &str) -> ObjectRef {

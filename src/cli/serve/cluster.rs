@@ -5,15 +5,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::admission::Source;
+use crate::audit::report::Flavor;
 use crate::cel::Version;
 use crate::cli::serve::{Place, ServeArgs, bind, clients, ledger, traces};
 use crate::cli::{Exit, Failure};
+use crate::controller::audit;
 use crate::controller::certificates::authority::Material;
 use crate::controller::registration::Endpoint;
 use crate::controller::{Channels, ClusterSource, Options, connect, install_crds, now, start};
@@ -70,6 +72,26 @@ pub struct ClusterArgs {
     /// Applies the CustomResourceDefinitions first
     #[arg(long)]
     install_crds: bool,
+    /// Leaves out the audit of what exists
+    #[arg(long)]
+    no_audit: bool,
+    /// In which shape the audit writes reports to the cluster
+    #[arg(long, value_enum, default_value_t = Reports::Openreports, conflicts_with = "no_audit")]
+    reports: Reports,
+    /// Lists what passes in reports too, beside what fails
+    #[arg(long, conflicts_with = "no_audit")]
+    report_passes: bool,
+}
+
+/// In which shape reports are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Reports {
+    /// Report and ClusterReport of openreports.io
+    Openreports,
+    /// PolicyReport and ClusterPolicyReport of wgpolicyk8s.io
+    Policyreports,
+    /// None: findings are only counted
+    None,
 }
 
 impl ClusterArgs {
@@ -89,12 +111,22 @@ impl ClusterArgs {
         options.certificates.secret.clone_from(&self.certificate_secret);
         options.leader.lease.clone_from(&self.lease);
         options.leader.identity.clone_from(&self.identity);
+        let mut excluded = self.exclude_namespace.clone();
+        excluded.push(self.namespace.clone());
+        excluded.sort();
+        excluded.dedup();
+        options.audit = (!self.no_audit).then(|| audit::Options {
+            reports: match self.reports {
+                Reports::Openreports => Some(Flavor::OpenReports),
+                Reports::Policyreports => Some(Flavor::PolicyReport),
+                Reports::None => None,
+            },
+            lists_passes: self.report_passes,
+            excluded_namespaces: excluded.clone(),
+        });
         if let Some(registration) = &mut options.registration {
             registration.timeout_seconds = self.webhook_timeout_seconds;
-            registration.excluded_namespaces.clone_from(&self.exclude_namespace);
-            registration.excluded_namespaces.push(self.namespace.clone());
-            registration.excluded_namespaces.sort();
-            registration.excluded_namespaces.dedup();
+            registration.excluded_namespaces = excluded;
             registration.owner.clone_from(&self.owner_cluster_role);
         }
         options

@@ -31,7 +31,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::controller::cluster::schemas::watch_schemas;
 use crate::controller::cluster::state::{KindKey, Observed, State, Versions, Watched};
-pub(in crate::controller) use crate::controller::cluster::watches::Task;
+pub(in crate::controller) use crate::controller::cluster::watches::{Backoff, Task};
 use crate::controller::cluster::watches::{watch_base, watch_equivalents, watch_params};
 use crate::controller::limits::{
     CHANGES_MAX, CONNECT_TIMEOUT, DEBOUNCE_INTERVAL, KIND_INTERVAL, PARAM_KINDS_MAX,
@@ -71,18 +71,19 @@ pub async fn connect(
     Client::try_from(config).map_err(|error| ConnectError::Client(Box::new(error)))
 }
 
-/// Watches the cluster and publishes what it finds, until nobody listens any more.
+/// Watches the policies of these kinds and what they need, and publishes what it finds, until nobody listens any more.
 pub async fn follow(
     client: Client,
+    base: &'static [Watched],
     publisher: Publisher,
     observed: watch::Sender<Option<Arc<Observed>>>,
     clock: fn() -> Timestamp,
 ) {
     let (sender, receiver) = mpsc::channel(CHANGES_MAX);
     let metrics = publisher.metrics();
-    let mut tasks: Vec<Task> = Watched::BASE
-        .into_iter()
-        .map(|watched| watch_base(client.clone(), watched, sender.clone(), metrics.clone()))
+    let mut tasks: Vec<Task> = base
+        .iter()
+        .map(|watched| watch_base(client.clone(), watched.clone(), sender.clone(), metrics.clone()))
         .collect();
     tasks.push(watch_equivalents(client.clone(), sender.clone()));
     let follower = Follower {
@@ -93,7 +94,7 @@ pub async fn follow(
         suspended_until: None,
         sender,
         receiver,
-        state: State::default(),
+        state: State::new(base),
         params: BTreeMap::new(),
         schemas: None,
         dirty: None,

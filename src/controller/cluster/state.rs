@@ -30,6 +30,10 @@ pub enum Watched {
     Namespaces,
     /// BreakGlasses.
     BreakGlasses,
+    /// The API server's own validating policies.
+    NativeValidating,
+    /// Their bindings.
+    NativeBindings,
     /// The objects of a param kind.
     Params(KindKey),
 }
@@ -43,6 +47,10 @@ impl Watched {
         Watched::Namespaces,
         Watched::BreakGlasses,
     ];
+
+    /// What is watched where the API server enforces and we only audit.
+    pub const NATIVE: [Watched; 3] =
+        [Watched::NativeValidating, Watched::NativeBindings, Watched::Namespaces];
 }
 
 /// A kind, by `apiVersion` and name.
@@ -123,6 +131,8 @@ pub struct Effect {
 /// What there is.
 #[derive(Debug, Default)]
 pub struct State {
+    /// What is waited for before anything is compiled.
+    base: &'static [Watched],
     objects: BTreeMap<Watched, Store>,
     kinds: BTreeMap<KindKey, ParamScope>,
     equivalents: Option<Equivalents>,
@@ -141,6 +151,11 @@ struct Store {
 }
 
 impl State {
+    /// Nothing yet; these lists are always needed.
+    pub fn new(base: &'static [Watched]) -> State {
+        State { base, ..State::default() }
+    }
+
     /// Takes a change in.
     pub fn apply(&mut self, change: Change) -> Effect {
         let compile = Effect { compile: true, tell: true };
@@ -183,8 +198,8 @@ impl State {
 
     /// Whether every list that is always needed is complete.
     pub fn is_listed(&self) -> bool {
-        let complete = |watched| self.objects.get(&watched).is_some_and(|store| store.is_complete);
-        self.equivalents.is_some() && Watched::BASE.into_iter().all(complete)
+        let complete = |watched| self.objects.get(watched).is_some_and(|store| store.is_complete);
+        self.equivalents.is_some() && self.base.iter().all(complete)
     }
 
     /// Whether the objects of a kind are known, or that there are none to be had.
@@ -390,7 +405,7 @@ mod tests {
 
     #[test]
     fn nothing_is_compiled_for_nothing_and_nothing_readable_is_lost() {
-        let mut state = State::default();
+        let mut state = State::new(&Watched::BASE);
         let policies = Watched::Validating;
         let seen = |name, generation, readable| {
             Change::Seen(Watched::Validating, policy(name, generation, readable))

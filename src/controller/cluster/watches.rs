@@ -5,6 +5,9 @@ use std::time::Duration;
 
 use futures::{StreamExt, pin_mut};
 use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::{
+    ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
+};
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
 use kube::core::gvk::GroupVersion;
 use kube::discovery::{Scope, pinned_kind};
@@ -76,12 +79,17 @@ pub(in crate::controller::cluster) fn watch_base(
         Watched::Mutating => ApiResource::erase::<MutatingPolicy>(&()),
         Watched::Bindings => ApiResource::erase::<PolicyBinding>(&()),
         Watched::BreakGlasses => ApiResource::erase::<BreakGlass>(&()),
+        Watched::NativeValidating => ApiResource::erase::<ValidatingAdmissionPolicy>(&()),
+        Watched::NativeBindings => ApiResource::erase::<ValidatingAdmissionPolicyBinding>(&()),
         Watched::Namespaces | Watched::Params(_) => {
             ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&())
         }
     };
-    // Without its CRD there is no BreakGlass: that must not keep us from being ready.
-    let is_optional = watched == Watched::BreakGlasses;
+    // Without its CRD there is no BreakGlass: that must not keep us from being ready. Old API servers have no policies.
+    let is_optional = matches!(
+        watched,
+        Watched::BreakGlasses | Watched::NativeValidating | Watched::NativeBindings
+    );
     let watch = Watch { client, watched, resource, changes, metrics };
     Task::spawn(async move {
         // An `Unserved` of ours is a CRD that is yet to come.
@@ -265,8 +273,10 @@ impl Watch {
             kind: self.resource.kind.clone(),
         });
         let status = object.data.get("status").cloned();
-        let is_policy =
+        let is_ours =
             matches!(self.watched, Watched::Validating | Watched::Mutating | Watched::Bindings);
+        let is_policy =
+            is_ours || matches!(self.watched, Watched::NativeValidating | Watched::NativeBindings);
         let (key, uid) = (key(&object), object.uid().unwrap_or_default());
         let generation = object.metadata.generation;
         let resource_version = object.resource_version().unwrap_or_default();
@@ -293,7 +303,7 @@ impl Watch {
             Err(problem) => (None, Some(problem)),
         };
         // A status that we would not write is as good as none.
-        let status = status.filter(|_| is_policy).and_then(|s| serde_json::from_value(s).ok());
+        let status = status.filter(|_| is_ours).and_then(|s| serde_json::from_value(s).ok());
         Object { key, uid, generation, resource_version, content, problem, status }
     }
 }
@@ -310,7 +320,8 @@ fn break_glass(value: serde_json::Value) -> Result<BreakGlassObject, String> {
 }
 
 /// Waits that double from [`RETRY_INTERVAL`] to [`RETRY_INTERVAL_MAX`], and begin anew after a success.
-struct Backoff(Duration);
+#[derive(Debug)]
+pub(in crate::controller) struct Backoff(Duration);
 
 impl Default for Backoff {
     fn default() -> Backoff {

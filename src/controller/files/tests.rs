@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use crate::cel::Version;
 use crate::controller::files::{follow, read};
-use crate::controller::publish::Publisher;
+use crate::controller::publish::{Publisher, Purpose};
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 
@@ -146,7 +146,8 @@ fn what_is_no_text_is_told_with_its_place() {
 fn following(folder: &Folder) -> (watch::Receiver<Option<Arc<Snapshot>>>, Arc<Metrics>) {
     let (sender, receiver) = watch::channel(None);
     let metrics = Arc::new(Metrics::new());
-    let publisher = Publisher::new(Version::default(), Arc::clone(&metrics), sender);
+    let publisher =
+        Publisher::new(Version::default(), Arc::clone(&metrics), sender, Purpose::Enforce);
     tokio::spawn(follow(vec![folder.0.clone()], publisher));
     (receiver, metrics)
 }

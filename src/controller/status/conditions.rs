@@ -13,6 +13,7 @@ use crate::policy::Origin;
 use crate::policy::api::{
     BreakGlassSpec, FailurePolicy, PolicyDiagnostic, PolicyKind, PolicyStatus, TypeChecking,
 };
+use crate::policy::background::Unauditable;
 use crate::policy::compile::State;
 use crate::policy::snapshot::{Binding, Bound, Snapshot};
 
@@ -21,6 +22,9 @@ const COMPILED: &str = "Compiled";
 
 /// The condition that says whether requests are decided by it.
 const READY: &str = "Ready";
+
+/// The condition that says whether objects that exist already can be audited by it.
+const AUDITABLE: &str = "Auditable";
 
 /// What is known about policies and bindings, by name.
 #[derive(Debug)]
@@ -84,7 +88,11 @@ impl<'s> Known<'s> {
             Watched::Validating => PolicyKind::ValidatingPolicy,
             Watched::Mutating => PolicyKind::MutatingPolicy,
             Watched::Bindings => return self.binding_status(object, now),
-            Watched::Namespaces | Watched::BreakGlasses | Watched::Params(_) => return None,
+            Watched::Namespaces
+            | Watched::BreakGlasses
+            | Watched::NativeValidating
+            | Watched::NativeBindings
+            | Watched::Params(_) => return None,
         };
         let bound = self.policies.get(&(kind, object.name.as_str())).copied();
         if let Some(problem) = &object.unreadable {
@@ -109,7 +117,8 @@ impl<'s> Known<'s> {
             }
         };
         let ready = self.ready(bound, &compiled);
-        let conditions = [(COMPILED, compiled), (READY, ready)];
+        let mut conditions = vec![(COMPILED, compiled), (READY, ready)];
+        conditions.extend(auditable(bound).map(|said| (AUDITABLE, said)));
         let status = status(object, now, conditions, diagnostics);
         let expression_warnings = self.types.of(&bound.digest).to_vec();
         let warns = !expression_warnings.is_empty();
@@ -189,6 +198,20 @@ impl<'s> Known<'s> {
     }
 }
 
+/// Whether objects that exist can be audited by it. Nothing is said of what the other conditions say already, nor of
+/// policies that change objects.
+fn auditable(bound: &Bound) -> Option<Said> {
+    Some(match bound.background() {
+        Ok(_) => said(true, "CanBeAudited", "objects that exist are asked about too"),
+        Err(Unauditable::Broken | Unauditable::Unbound | Unauditable::Mutates) => return None,
+        Err(why @ Unauditable::Off) => said(false, "Off", why.to_string()),
+        Err(why) => {
+            let message = format!("objects that exist can't be audited by it: {why}");
+            said(false, "CannotBeAudited", message)
+        }
+    })
+}
+
 /// Whether two statuses say the same, whenever they began to.
 pub fn says_the_same(a: &PolicyStatus, b: &PolicyStatus) -> bool {
     let timeless = |status: &PolicyStatus| {
@@ -201,14 +224,14 @@ pub fn says_the_same(a: &PolicyStatus, b: &PolicyStatus) -> bool {
     timeless(a) == timeless(b)
 }
 
-fn status<const N: usize>(
+fn status<'c>(
     object: &ObservedObject,
     now: Timestamp,
-    conditions: [(&str, Said); N],
+    conditions: impl IntoIterator<Item = (&'c str, Said)>,
     diagnostics: &[PolicyDiagnostic],
 ) -> PolicyStatus {
     let before = object.status.as_ref();
-    let conditions = conditions.map(|(kind, said)| {
+    let conditions = conditions.into_iter().map(|(kind, said)| {
         let status = if said.so { "True" } else { "False" };
         let last = before.and_then(|b| b.conditions.iter().find(|c| c.type_ == kind));
         let since =
@@ -229,7 +252,7 @@ fn status<const N: usize>(
     };
     PolicyStatus {
         observed_generation: object.generation,
-        conditions: conditions.into(),
+        conditions: conditions.collect(),
         diagnostics: diagnostics.iter().take(DIAGNOSTICS_MAX).map(excerpted).collect(),
         last_good: None,
         type_checking: None,

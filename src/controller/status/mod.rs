@@ -6,7 +6,7 @@
 //! - At most [`STATUS_WRITES_MAX`] writes are under way. One that fails is tried again.
 
 pub mod conditions;
-mod text;
+pub(in crate::controller) mod text;
 mod types;
 
 use std::collections::{HashMap, HashSet};

@@ -101,6 +101,7 @@ words! {
         Status = "status",
         Registration = "registration",
         Certificate = "certificate",
+        Report = "report",
     }
 }
 

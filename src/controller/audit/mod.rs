@@ -1,0 +1,116 @@
+//! The continuous audit: the leader watches every kind of object that policies are about, asks them about each object as it
+//! changes, and reports what it finds. Ours and the API server's own policies are asked alike; by which rules an object is
+//! judged is not known here.
+//!
+//! # Flow
+//! snapshots and discovery -> [`plan`](crate::audit::plan) -> [`source`] (a watch for each kind, and lists where a policy
+//! changed) -> [`run`] (each object is asked about, by `audit::Auditor`) -> `audit::store` -> [`reports`] and metrics.
+//!
+//! # Guarantees
+//! - No object is kept: what is kept of each is its name, a version, and what failed.
+//! - A policy that changed is asked again about what it matches, and no other; the same if its binding or a param did.
+//! - What a newer state of an object was found to be is never replaced by what an older one was.
+//! - Admission comes first: the audit has a thread of its own, and rests as long as it works (see [`WORK_SLICE`]).
+//! - Nothing is reported before everything was looked at once, so that a new leader takes nothing back.
+//!
+//! # Errors
+//! A kind that can't be listed is told in the log and counted; the others go on.
+//!
+//! [`WORK_SLICE`]: crate::controller::limits::WORK_SLICE
+
+mod judge;
+mod reports;
+mod run;
+mod source;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use kube::Client;
+use tokio::sync::watch;
+
+use crate::audit::report::Flavor;
+use crate::cel::Version;
+use crate::controller::audit::run::Run;
+use crate::controller::cluster::state::Watched;
+use crate::controller::cluster::{self, Task};
+use crate::controller::publish::{Publisher, Purpose};
+use crate::policy::snapshot::Snapshot;
+use crate::telemetry::Metrics;
+
+/// How to audit.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// In which shape reports are written; none if they are not to be.
+    pub reports: Option<Flavor>,
+    /// Whether reports list what passes too.
+    pub lists_passes: bool,
+    /// Namespaces that our own policies are not about.
+    pub excluded_namespaces: Vec<String>,
+}
+
+/// What the audit needs to hear of.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// Our own policies, and everything they need.
+    pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
+    /// Whether this replica is the one that audits.
+    pub leads: watch::Receiver<bool>,
+}
+
+/// What it takes to audit.
+#[derive(Clone)]
+struct Tools {
+    client: Client,
+    options: Options,
+    version: Version,
+    metrics: Arc<Metrics>,
+    clock: fn() -> Timestamp,
+}
+
+/// Audits on a thread of its own, whenever this replica leads, until nobody says any more whether it does.
+pub fn start(
+    client: Client,
+    options: Options,
+    version: Version,
+    metrics: Arc<Metrics>,
+    clock: fn() -> Timestamp,
+    inputs: Inputs,
+) {
+    let tools = Tools { client, options, version, metrics, clock };
+    let work = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(keep(tools, inputs)),
+        Err(error) => tracing::error!(%error, "what exists is not audited"),
+    };
+    let thread = std::thread::Builder::new().name("audit".into());
+    let thread = thread.stack_size(crate::controller::limits::BUILD_STACK_BYTES);
+    if let Err(error) = thread.spawn(work) {
+        tracing::error!(%error, "there is no thread to audit on");
+    }
+}
+
+async fn keep(tools: Tools, mut inputs: Inputs) {
+    loop {
+        if inputs.leads.wait_for(|leads| *leads).await.is_err() {
+            return;
+        }
+        tracing::info!("this replica audits what exists");
+        let mut leads = inputs.leads.clone();
+        tokio::select! {
+            () = audit(&tools, inputs.snapshots.clone()) => {}
+            lost = leads.wait_for(|leads| !leads) => if lost.is_err() { return },
+        }
+        tools.metrics.audit_ended();
+    }
+}
+
+/// Audits until nobody publishes policies any more.
+async fn audit(tools: &Tools, snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
+    let (native_sender, natives) = watch::channel(None);
+    let (observed, _) = watch::channel(None);
+    let Tools { client, version, metrics, clock, .. } = tools;
+    let publisher = Publisher::new(*version, Arc::clone(metrics), native_sender, Purpose::Audit);
+    let following = cluster::follow(client.clone(), &Watched::NATIVE, publisher, observed, *clock);
+    let _following = Task::spawn(following);
+    Run::new(tools.clone(), snapshots, natives).run().await;
+}

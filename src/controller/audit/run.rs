@@ -1,0 +1,399 @@
+//! One audit, from the moment this replica leads: what is watched, who is asked about what, and when that is reported.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::{Api, DynamicObject};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::admission::{Facts, NamespaceObject, Need};
+use crate::audit::plan::{Plan, ServedKind, plan};
+use crate::audit::report::{Summary, word};
+use crate::audit::store::{GroupResource, Remembered, Seen, Store, Totals};
+use crate::audit::{Auditor, Chosen, Existing, ObjectRef, PolicyRef, Served};
+use crate::cel::Arena;
+use crate::controller::audit::Tools;
+use crate::controller::audit::judge::{Changes, Judge, common, is_outside};
+use crate::controller::audit::reports::Reports;
+use crate::controller::audit::source::{Heard, SourceId, Sources};
+use crate::controller::cluster::Task;
+use crate::controller::limits::{
+    AUDIT_DISCOVERY_INTERVAL, AUDIT_TICK, NAMESPACES_RELISTED_MAX, NATIVES_PATIENCE, WORK_SLICE,
+};
+use crate::json::Document;
+use crate::policy::snapshot::Snapshot;
+use crate::telemetry::metrics::{AuditTotals, FindingLabels};
+
+type Published = watch::Receiver<Option<Arc<Snapshot>>>;
+
+pub(in crate::controller::audit) struct Run {
+    tools: Tools,
+    snapshots: Published,
+    natives: Published,
+    ours: Judge,
+    native: Judge,
+    sources: Sources,
+    heard: mpsc::Receiver<(SourceId, Heard)>,
+    served: Vec<ServedKind>,
+    watches: BTreeMap<ServedKind, Watching>,
+    /// The kinds of all watches.
+    kinds: HashMap<SourceId, ServedKind>,
+    /// What is to be looked at once more, and what is being looked at.
+    waiting: VecDeque<Again>,
+    again: Option<(SourceId, Again, Task)>,
+    sources_begun: SourceId,
+    lists_begun: u32,
+    store: Store,
+    reports: Reports,
+    arena: Arena,
+    /// What was worked since the last rest.
+    worked: Duration,
+}
+
+/// A kind that is watched.
+struct Watching {
+    resource: GroupResource,
+    chosen: Chosen,
+    source: SourceId,
+    /// The number of its last list.
+    list: u32,
+    is_listed: bool,
+    #[expect(dead_code, reason = "held until it is dropped")]
+    task: Task,
+}
+
+/// Objects that are looked at once more.
+#[derive(Clone, Debug)]
+struct Again {
+    kind: ServedKind,
+    /// Only those in this namespace.
+    namespace: Option<String>,
+    /// By these policies only.
+    chosen: Chosen,
+}
+
+impl Run {
+    pub fn new(tools: Tools, snapshots: Published, natives: Published) -> Run {
+        let (sources, heard) = Sources::new(tools.client.clone(), Arc::clone(&tools.metrics));
+        let reports = Reports::new(&tools);
+        Run {
+            tools,
+            snapshots,
+            natives,
+            ours: Judge::default(),
+            native: Judge::default(),
+            sources,
+            heard,
+            served: Vec::new(),
+            watches: BTreeMap::new(),
+            kinds: HashMap::new(),
+            waiting: VecDeque::new(),
+            again: None,
+            sources_begun: 0,
+            lists_begun: 0,
+            store: Store::default(),
+            reports,
+            arena: Arena::new(),
+            worked: Duration::ZERO,
+        }
+    }
+
+    /// Audits until nobody publishes policies any more.
+    pub async fn run(mut self) {
+        // Otherwise everything would be looked at twice.
+        let first = self.natives.wait_for(Option::is_some);
+        let _ = timeout(NATIVES_PATIENCE, first).await;
+        self.natives.mark_changed();
+        self.snapshots.mark_changed();
+        let mut discovery = interval(AUDIT_DISCOVERY_INTERVAL);
+        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = interval(AUDIT_TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                changed = self.snapshots.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let snapshot = self.snapshots.borrow_and_update().clone();
+                    self.take(snapshot, |run| &mut run.ours);
+                }
+                changed = self.natives.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    let snapshot = self.natives.borrow_and_update().clone();
+                    self.take(snapshot, |run| &mut run.native);
+                }
+                _ = discovery.tick() => self.discover().await,
+                _ = tick.tick() => self.tell(),
+                heard = self.heard.recv() => {
+                    if let Some((source, heard)) = heard {
+                        self.hear(source, heard).await;
+                    }
+                }
+            }
+        }
+    }
+
+    async fn discover(&mut self) {
+        match self.sources.served().await {
+            Ok(served) if served == self.served => {}
+            Ok(served) => {
+                self.served = served;
+                self.reports.serve(&self.served, &mut self.store).await;
+                self.replan(&Changes::default());
+            }
+            Err(error) => {
+                tracing::warn!(%error, "can't find out what there is to be audited");
+            }
+        }
+    }
+
+    /// Takes a snapshot, if there is one, in the place of the last of its kind.
+    fn take(&mut self, snapshot: Option<Arc<Snapshot>>, judge: fn(&mut Run) -> &mut Judge) {
+        let Some(snapshot) = snapshot else { return };
+        let begun = Instant::now();
+        let changes = judge(self).take(snapshot);
+        self.store.forget_policies(|policy| changes.outdates(policy));
+        self.replan(&changes);
+        self.worked += begun.elapsed();
+    }
+
+    /// Begins and ends watches, and looks again at what policies or namespaces changed for.
+    fn replan(&mut self, changes: &Changes) {
+        let policies = self.ours.snapshot.policies().chain(self.native.snapshot.policies());
+        let plan: Plan = plan(policies, &self.served, is_outside);
+        let mut changed = changes.changed.clone();
+        let mut moved = Chosen::new();
+        for (kind, watching) in &self.watches {
+            let stay = plan.get(kind);
+            for (policy_kind, names) in &watching.chosen {
+                let is_left = |name: &&String| {
+                    !stay.and_then(|s| s.get(policy_kind)).is_some_and(|s| s.contains(*name))
+                };
+                let left = names.iter().filter(is_left).cloned();
+                moved.entry(policy_kind).or_default().extend(left);
+            }
+        }
+        // Another version is served now, or the kind is gone.
+        let is_moved = |p: &PolicyRef| moved.get(p.kind).is_some_and(|n| n.contains(&p.name));
+        self.store.forget_policies(is_moved);
+        for (policy_kind, names) in &moved {
+            changed.entry(policy_kind).or_default().extend(names.iter().cloned());
+        }
+        let gone = self.watches.extract_if(.., |kind, _| !plan.contains_key(kind));
+        let gone: Vec<SourceId> = gone.map(|(_, watching)| watching.source).collect();
+        for source in gone {
+            self.kinds.remove(&source);
+        }
+        for (kind, chosen) in plan {
+            let Some(watching) = self.watches.get_mut(&kind) else {
+                self.begin(kind, chosen);
+                continue;
+            };
+            watching.chosen = chosen;
+            let chosen = common(&changed, &watching.chosen);
+            if !chosen.is_empty() {
+                self.waiting.push_back(Again { kind, namespace: None, chosen });
+            }
+        }
+        let is_watched = |resource: &GroupResource| {
+            self.watches.values().any(|watching| watching.resource == *resource)
+        };
+        self.store.retain_kinds(is_watched);
+        self.look_again_in(&changes.namespaces);
+        self.next();
+    }
+
+    /// The labels of a namespace decide about what is in it.
+    fn look_again_in(&mut self, namespaces: &[String]) {
+        let kinds = self.watches.iter().filter(|(kind, _)| kind.is_namespaced);
+        let all =
+            |(kind, watching): (&ServedKind, &Watching)| (kind.clone(), watching.chosen.clone());
+        for (kind, chosen) in kinds.map(all).collect::<Vec<_>>() {
+            let again = |namespace| Again { kind: kind.clone(), namespace, chosen: chosen.clone() };
+            if namespaces.len() > NAMESPACES_RELISTED_MAX {
+                self.waiting.push_back(again(None));
+            } else {
+                self.waiting.extend(namespaces.iter().cloned().map(Some).map(again));
+            }
+        }
+    }
+
+    fn begin(&mut self, kind: ServedKind, chosen: Chosen) {
+        self.sources_begun += 1;
+        let source = self.sources_begun;
+        let task = self.sources.watch(source, &kind);
+        let resource = GroupResource {
+            group: kind.group.as_str().into(),
+            resource: kind.resource.as_str().into(),
+        };
+        self.kinds.insert(source, kind.clone());
+        let watching = Watching { resource, chosen, source, list: 0, is_listed: false, task };
+        self.watches.insert(kind, watching);
+    }
+
+    /// Looks at the next that waits.
+    fn next(&mut self) {
+        while self.again.is_none() {
+            let Some(again) = self.waiting.pop_front() else { return };
+            // What waited for it may be gone by now.
+            if !self.watches.contains_key(&again.kind) {
+                continue;
+            }
+            self.sources_begun += 1;
+            let source = self.sources_begun;
+            let task = self.sources.list(source, &again.kind, again.namespace.as_deref());
+            self.again = Some((source, again, task));
+        }
+    }
+
+    async fn hear(&mut self, source: SourceId, heard: Heard) {
+        if self.again.as_ref().is_some_and(|(again, ..)| *again == source) {
+            match heard {
+                Heard::Object(object, arrived) => self.look(source, &object, arrived).await,
+                Heard::Listed => {
+                    self.again = None;
+                    self.next();
+                }
+                _ => {}
+            }
+            return;
+        }
+        // A watch that was ended may have had something under way.
+        let Some(kind) = self.kinds.get(&source) else { return };
+        let Some(watching) = self.watches.get_mut(kind) else { return };
+        match heard {
+            Heard::Listing => {
+                self.lists_begun += 1;
+                watching.list = self.lists_begun;
+            }
+            Heard::Listed => {
+                watching.is_listed = true;
+                self.store.sweep(&watching.resource, watching.list);
+            }
+            // Others are reported all the same.
+            Heard::Unreachable => watching.is_listed = true,
+            Heard::Gone(object) => {
+                let (namespace, name) = (object.metadata.namespace, object.metadata.name);
+                let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
+                self.store.forget(&watching.resource, &namespace, &name);
+            }
+            Heard::Object(object, arrived) => self.look(source, &object, arrived).await,
+        }
+    }
+
+    /// Asks all policies that have to be asked about an object.
+    async fn look(&mut self, source: SourceId, object: &DynamicObject, arrived: Instant) {
+        let begun = Instant::now();
+        let again = self.again.as_ref().filter(|(again, ..)| *again == source);
+        let kind = again.map_or_else(|| self.kinds.get(&source), |(_, again, _)| Some(&again.kind));
+        let Some((kind, watching)) = kind.and_then(|kind| self.watches.get_key_value(kind)) else {
+            return;
+        };
+        let chosen = again.map_or(&watching.chosen, |(_, again, _)| &again.chosen);
+        let Ok(value) = serde_json::to_value(object) else { return };
+        let document = Document::from_value(&value);
+        let served = Served { resource: &kind.resource, namespaced: kind.is_namespaced };
+        let Ok(existing) = Existing::new(document.root(), served) else { return };
+        let reference = ObjectRef::of(&existing);
+        let version = object.metadata.resource_version.as_ref();
+        let version = version.and_then(|version| version.parse().ok()).unwrap_or(0);
+        let seen =
+            Seen { kind: &watching.resource, object: &reference, version, list: watching.list };
+        // An object that is listed again may be gone, or another, by what its watch has said since.
+        let is_known = match again {
+            Some(_) => !self.store.is_current(seen),
+            None => self.store.knows(seen),
+        };
+        if is_known {
+            return;
+        }
+        let mut facts = Facts::new();
+        let is_excluded =
+            self.tools.options.excluded_namespaces.iter().any(|n| n == existing.namespace());
+        let judges = [(&self.ours, is_excluded), (&self.native, false)];
+        let mut examined = Vec::new();
+        for (judge, _) in judges.into_iter().filter(|(_, is_excluded)| !is_excluded) {
+            let references = Arc::clone(&judge.references);
+            let auditor = Auditor::with(&judge.snapshot, references).only(chosen);
+            let answer = loop {
+                match auditor.examine(&existing, &facts, &mut self.arena) {
+                    Err(Need::Namespace(name)) if facts.namespace(&name).is_none() => {
+                        // It is newer than the policies.
+                        let found = namespace(&self.tools, &name).await;
+                        facts.add_namespace(&name, found);
+                    }
+                    Err(need) => {
+                        tracing::warn!(object = %reference, "can't be audited: {need} is not known");
+                        break None;
+                    }
+                    Ok(examined) => break Some(examined),
+                }
+            };
+            examined.extend(answer.map(|answer| (answer, judge)));
+        }
+        let answers = examined.iter().flat_map(|(examined, judge)| {
+            let reference = |policy| judge.references.get(policy).map(Arc::clone);
+            examined.answers.iter().filter_map(move |a| Some((a, reference(a.policy)?)))
+        });
+        let answers: Vec<_> = answers.collect();
+        self.tools.metrics.audited(answers.len(), arrived.elapsed());
+        let asked = |policy: &PolicyRef| {
+            chosen.get(policy.kind).is_some_and(|names| names.contains(&policy.name))
+        };
+        self.store.record(seen, Some(&asked), &answers, (self.tools.clock)());
+        self.worked += begun.elapsed();
+        if self.worked >= WORK_SLICE {
+            sleep(std::mem::take(&mut self.worked)).await;
+        }
+    }
+
+    /// Says what there is, to who counts and to who reads reports.
+    fn tell(&mut self) {
+        let unlisted = self.watches.values().filter(|watching| !watching.is_listed).count();
+        let backlog = unlisted + self.waiting.len() + usize::from(self.again.is_some());
+        let Totals { objects, covered, .. } = self.store.totals();
+        let totals = AuditTotals { objects, covered, backlog };
+        self.tools.metrics.audit(totals, self.store.by_policy().flat_map(counted));
+        let is_complete = backlog == 0 && !self.watches.is_empty();
+        self.reports.write(&mut self.store, is_complete);
+        if is_complete {
+            self.store.remember(Remembered::new());
+        }
+    }
+}
+
+/// What a policy found, as it is counted.
+fn counted((policy, summary): (&Arc<PolicyRef>, Summary)) -> Vec<(FindingLabels, u64)> {
+    let Summary { fail, warn, error, .. } = summary;
+    let labelled = |(result, count): (&'static str, u64)| {
+        let labels = FindingLabels {
+            kind: policy.kind,
+            policy: policy.name.clone(),
+            severity: policy.severity.map_or("", word),
+            result,
+        };
+        (labels, count)
+    };
+    // A policy that finds nothing is told by a zero, so that whoever watches it sees that.
+    let counts = [("fail", fail), ("warn", warn), ("error", error)];
+    counts
+        .into_iter()
+        .filter(|(result, count)| *count > 0 || *result == "fail")
+        .map(labelled)
+        .collect()
+}
+
+/// A namespace that the policies have not heard of.
+async fn namespace(tools: &Tools, name: &str) -> Option<NamespaceObject> {
+    let api: Api<Namespace> = Api::all(tools.client.clone());
+    let found = api.get_opt(name).await.ok()??;
+    let value = serde_json::to_value(&found).ok()?;
+    Some(NamespaceObject::new(&Document::from_value(&value)))
+}

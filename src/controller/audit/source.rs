@@ -1,0 +1,218 @@
+//! Where objects come from: a watch for each kind that is audited, and lists that are read again because a policy or a
+//! namespace changed. What is done with objects is not known here.
+//!
+//! # Guarantees
+//! - Lists are read page by page, no more than [`LISTS_AT_ONCE_MAX`] at a time.
+//! - Who takes objects sets the pace: no more than [`OBJECTS_WAITING_MAX`] wait, and a page for each list.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures::StreamExt;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams};
+use kube::discovery::{Discovery, Scope, verbs};
+use kube::runtime::watcher::{self, Event};
+use kube::runtime::{WatchStreamExt, watcher as watch_objects};
+use kube::{Client, Error};
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::{Instant, sleep};
+
+use crate::audit::plan::ServedKind;
+use crate::controller::cluster::{Backoff, Task};
+use crate::controller::limits::{
+    AUDIT_PAGE_OBJECTS, KIND_INTERVAL, LISTS_AT_ONCE_MAX, OBJECTS_WAITING_MAX, RETRY_INTERVAL_MAX,
+    WATCH_SECONDS_MAX,
+};
+use crate::telemetry::Metrics;
+
+/// What is heard of objects of a kind.
+#[derive(Debug)]
+pub(in crate::controller::audit) enum Heard {
+    /// A list of all of them begins.
+    Listing,
+    /// One is there, or changed. When it arrived.
+    Object(Box<DynamicObject>, Instant),
+    /// One is gone.
+    Gone(Box<DynamicObject>),
+    /// The list is complete.
+    Listed,
+    /// They can't be listed or watched now.
+    Unreachable,
+}
+
+/// Who hears of it: a watch, or a list that is read again.
+pub(in crate::controller::audit) type SourceId = u64;
+
+pub(in crate::controller::audit) type Heards = mpsc::Sender<(SourceId, Heard)>;
+
+/// Where objects are asked for.
+#[derive(Clone)]
+pub(in crate::controller::audit) struct Sources {
+    client: Client,
+    metrics: Arc<Metrics>,
+    heards: Heards,
+    lists: Arc<Semaphore>,
+}
+
+impl Sources {
+    /// Sources that tell what they hear to the receiver.
+    pub fn new(
+        client: Client,
+        metrics: Arc<Metrics>,
+    ) -> (Sources, mpsc::Receiver<(SourceId, Heard)>) {
+        let (heards, receiver) = mpsc::channel(OBJECTS_WAITING_MAX);
+        let lists = Arc::new(Semaphore::new(LISTS_AT_ONCE_MAX));
+        (Sources { client, metrics, heards, lists }, receiver)
+    }
+
+    /// Every kind of which objects can be listed and watched, the versions of a resource next to each other and the
+    /// preferred one first.
+    ///
+    /// # Errors
+    /// If the API server can't be asked.
+    pub async fn served(&self) -> Result<Vec<ServedKind>, Error> {
+        let discovery = Discovery::new(self.client.clone()).run_aggregated().await?;
+        let mut served = Vec::new();
+        for group in discovery.groups() {
+            let preferred = group.preferred_version_or_latest();
+            for version in group.versions() {
+                for (resource, capabilities) in group.versioned_resources(version) {
+                    if !capabilities.supports_operation(verbs::LIST)
+                        || !capabilities.supports_operation(verbs::WATCH)
+                    {
+                        continue;
+                    }
+                    let ApiResource { group, version, plural, kind, .. } = resource;
+                    let is_preferred = version == preferred;
+                    let is_namespaced = capabilities.scope == Scope::Namespaced;
+                    let served_kind =
+                        ServedKind { group, resource: plural, version, kind, is_namespaced };
+                    served.push((served_kind, is_preferred));
+                }
+            }
+        }
+        let place = |(kind, is_preferred): &(ServedKind, bool)| {
+            (kind.group.clone(), kind.resource.clone(), !is_preferred, kind.version.clone())
+        };
+        served.sort_by_key(place);
+        Ok(served.into_iter().map(|(kind, _)| kind).collect())
+    }
+
+    /// Watches all objects of a kind, again and again, until it is dropped.
+    pub fn watch(&self, id: SourceId, kind: &ServedKind) -> Task {
+        let (sources, resource) = (self.clone(), resource(kind));
+        Task::spawn(async move {
+            // It ends when the kind is gone; whether it is still audited is found out elsewhere.
+            while sources.watch_once(id, &resource).await.is_some() {
+                sleep(KIND_INTERVAL).await;
+            }
+        })
+    }
+
+    /// None if nobody listens any more.
+    async fn watch_once(&self, id: SourceId, resource: &ApiResource) -> Option<()> {
+        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
+        let config = watcher::Config::default().timeout(WATCH_SECONDS_MAX);
+        let config = config.page_size(AUDIT_PAGE_OBJECTS);
+        let events = watch_objects(api, config).backoff(Backoff::default());
+        let mut events = pin!(events);
+        let mut turn = None;
+        while let Some(event) = events.next().await {
+            let heard = match event {
+                Ok(Event::Init) => {
+                    // The first page is asked for when the stream is looked at again.
+                    turn = Some(self.lists.acquire().await.ok()?);
+                    Heard::Listing
+                }
+                Ok(Event::InitApply(object) | Event::Apply(object)) => {
+                    Heard::Object(Box::new(typed(object, resource)), Instant::now())
+                }
+                Ok(Event::Delete(object)) => Heard::Gone(Box::new(typed(object, resource))),
+                Ok(Event::InitDone) => {
+                    turn = None;
+                    Heard::Listed
+                }
+                Err(error) => {
+                    turn = None;
+                    self.metrics.watch_failure();
+                    let (kind, group) = (&resource.kind, &resource.group);
+                    tracing::warn!(kind, group, %error, "objects can't be audited now; their findings stay");
+                    Heard::Unreachable
+                }
+            };
+            self.heards.send((id, heard)).await.ok()?;
+        }
+        drop(turn);
+        Some(())
+    }
+
+    /// Reads all objects of a kind once more, or those in a namespace.
+    pub fn list(&self, id: SourceId, kind: &ServedKind, namespace: Option<&str>) -> Task {
+        let (sources, resource) = (self.clone(), resource(kind));
+        let api: Api<DynamicObject> = match namespace.filter(|_| kind.is_namespaced) {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        Task::spawn(async move {
+            while let Some(Err(error)) = sources.list_once(id, &api, &resource).await {
+                sources.metrics.watch_failure();
+                let (kind, group) = (&resource.kind, &resource.group);
+                tracing::warn!(kind, group, %error, "objects can't be audited again now");
+                if matches!(&error, Error::Api(status) if matches!(status.code, 403 | 404 | 405)) {
+                    break;
+                }
+                sleep(RETRY_INTERVAL_MAX).await;
+            }
+            let _ = sources.heards.send((id, Heard::Listed)).await;
+        })
+    }
+
+    /// None if nobody listens any more.
+    async fn list_once(
+        &self,
+        id: SourceId,
+        api: &Api<DynamicObject>,
+        resource: &ApiResource,
+    ) -> Option<Result<(), Error>> {
+        let mut params = ListParams::default().limit(AUDIT_PAGE_OBJECTS);
+        loop {
+            let page = {
+                let _turn = self.lists.acquire().await.ok()?;
+                match api.list(&params).await {
+                    Ok(page) => page,
+                    Err(error) => return Some(Err(error)),
+                }
+            };
+            let arrived = Instant::now();
+            for object in page.items {
+                let heard = Heard::Object(Box::new(typed(object, resource)), arrived);
+                self.heards.send((id, heard)).await.ok()?;
+            }
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => return Some(Ok(())),
+            }
+        }
+    }
+}
+
+fn resource(kind: &ServedKind) -> ApiResource {
+    let ServedKind { group, resource, version, kind, .. } = kind;
+    let slash = if group.is_empty() { "" } else { "/" };
+    ApiResource {
+        group: group.clone(),
+        version: version.clone(),
+        api_version: format!("{group}{slash}{version}"),
+        kind: kind.clone(),
+        plural: resource.clone(),
+    }
+}
+
+/// Items of lists don't say what they are.
+fn typed(mut object: DynamicObject, resource: &ApiResource) -> DynamicObject {
+    object.types.get_or_insert_with(|| kube::api::TypeMeta {
+        api_version: resource.api_version.clone(),
+        kind: resource.kind.clone(),
+    });
+    object
+}

@@ -1,0 +1,116 @@
+//! The families of the audit. Only the replica that audits has anything to tell in them; what it found is gone from here
+//! when another one takes over.
+
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::Registry;
+
+use crate::telemetry::metrics::{CHANGE_BUCKETS, Metrics};
+
+/// What one policy found.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct FindingLabels {
+    /// The word for the kind of the policy.
+    pub kind: &'static str,
+    /// The policy: it must exist.
+    pub policy: String,
+    /// In lower case; empty if the policy does not say.
+    pub severity: &'static str,
+    /// `fail`, `warn` or `error`.
+    pub result: &'static str,
+}
+
+/// How much there is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditTotals {
+    /// Objects of the kinds that are audited.
+    pub objects: usize,
+    /// Those that at least one policy is about.
+    pub covered: usize,
+    /// Lists that are still to be read.
+    pub backlog: usize,
+}
+
+#[derive(Debug, Default)]
+pub(in crate::telemetry::metrics) struct AuditFamilies {
+    objects: Gauge,
+    covered: Gauge,
+    backlog: Gauge,
+    findings: Family<FindingLabels, Gauge>,
+    evaluations: Counter<u64, AtomicU64>,
+    delay: Option<Histogram>,
+    edited: Counter,
+}
+
+impl AuditFamilies {
+    pub fn register(&mut self, registry: &mut Registry) {
+        let delay = Histogram::new(CHANGE_BUCKETS);
+        let r = registry;
+        r.register("audit_objects", "Objects that are audited", self.objects.clone());
+        r.register(
+            "audit_objects_covered",
+            "Objects that at least one policy is about",
+            self.covered.clone(),
+        );
+        r.register(
+            "audit_backlog",
+            "Lists of objects that are still to be read",
+            self.backlog.clone(),
+        );
+        r.register("audit_findings", "What policies have against objects", self.findings.clone());
+        r.register(
+            "audit_evaluations",
+            "Policies that were asked about an object",
+            self.evaluations.clone(),
+        );
+        r.register(
+            "audit_delay_seconds",
+            "From an object's arrival to the findings about it",
+            delay.clone(),
+        );
+        r.register("reports_edited", "Reports that somebody else edited", self.edited.clone());
+        self.delay = Some(delay);
+    }
+}
+
+impl Metrics {
+    /// An object was looked at, so long after it arrived, and this many policies were asked about it.
+    pub fn audited(&self, policies: usize, delay: Duration) {
+        self.audit.evaluations.inc_by(policies as u64);
+        if let Some(histogram) = &self.audit.delay {
+            histogram.observe(delay.as_secs_f64());
+        }
+    }
+
+    /// What is known of everything that exists.
+    pub fn audit(
+        &self,
+        totals: AuditTotals,
+        findings: impl IntoIterator<Item = (FindingLabels, u64)>,
+    ) {
+        self.audit.objects.set(totals.objects as i64);
+        self.audit.covered.set(totals.covered as i64);
+        self.audit.backlog.set(totals.backlog as i64);
+        // Policies that are gone go from here too.
+        self.audit.findings.clear();
+        for (labels, count) in findings {
+            self.audit.findings.get_or_create(&labels).set(count as i64);
+        }
+    }
+
+    /// Another replica audits from now on.
+    pub fn audit_ended(&self) {
+        self.audit(AuditTotals::default(), []);
+    }
+
+    /// Somebody else edited a report.
+    pub fn report_edited(&self) {
+        self.audit.edited.inc();
+    }
+}

@@ -121,7 +121,7 @@ fn reports_what_exists_and_what_becomes_of_it() {
 fn finds_a_new_failure_within_a_moment() {
     let _peace = PEACE.read();
     let space = Space::open("audit-soon");
-    space.apply(&labelled(PODS, "no"));
+    space.apply(&labelled(PODS, "a Pod has a team"));
     let mut took = Vec::new();
     for number in 0..5 {
         let name = format!("p{number}");
@@ -310,7 +310,11 @@ fn goes_on_where_a_killed_leader_stood() {
         let is = |line: &str| metrics.lines().any(|found| found == line);
         let objects = metrics.lines().find(|line| line.starts_with("portcullis_audit_objects "));
         let has_some = objects.is_some_and(|line| !line.ends_with(" 0"));
-        if is("portcullis_audit_backlog 0") && has_some { Ok(()) } else { Err("not yet") }
+        if is("portcullis_audit_backlog 0") && has_some {
+            Ok(())
+        } else {
+            Err("not yet".to_owned())
+        }
     });
     println!("after a kill, the audit is complete again after {:?}", restarted.elapsed());
     std::thread::sleep(Duration::from_secs(2));

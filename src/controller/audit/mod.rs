@@ -97,7 +97,7 @@ async fn keep(tools: Tools, mut inputs: Inputs) {
         tracing::info!("this replica audits what exists");
         let mut leads = inputs.leads.clone();
         tokio::select! {
-            () = audit(&tools, inputs.snapshots.clone()) => {}
+            () = audit(&tools, inputs.snapshots.clone()) => return,
             lost = leads.wait_for(|leads| !leads) => if lost.is_err() { return },
         }
         tools.metrics.audit_ended();

@@ -7,7 +7,7 @@ use std::time::Duration;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DynamicObject};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
 
 use crate::admission::{Facts, NamespaceObject, Need};
 use crate::audit::plan::{Plan, ServedKind, plan};
@@ -21,7 +21,8 @@ use crate::controller::audit::reports::Reports;
 use crate::controller::audit::source::{Heard, SourceId, Sources};
 use crate::controller::cluster::Task;
 use crate::controller::limits::{
-    AUDIT_DISCOVERY_INTERVAL, AUDIT_TICK, NAMESPACES_RELISTED_MAX, NATIVES_PATIENCE, WORK_SLICE,
+    AUDIT_DISCOVERY_INTERVAL, AUDIT_TICK, KIND_INTERVAL, NAMESPACES_RELISTED_MAX, NATIVES_PATIENCE,
+    WORK_SLICE,
 };
 use crate::json::Document;
 use crate::policy::snapshot::Snapshot;
@@ -38,6 +39,11 @@ pub(in crate::controller::audit) struct Run {
     sources: Sources,
     heard: mpsc::Receiver<(SourceId, Heard)>,
     served: Vec<ServedKind>,
+    /// Whether it is known what has to be watched.
+    is_planned: bool,
+    discovery: Interval,
+    /// Whether a kind could not be reached since discovery.
+    is_doubtful: bool,
     watches: BTreeMap<ServedKind, Watching>,
     /// The kinds of all watches.
     kinds: HashMap<SourceId, ServedKind>,
@@ -79,6 +85,8 @@ impl Run {
     pub fn new(tools: Tools, snapshots: Published, natives: Published) -> Run {
         let (sources, heard) = Sources::new(tools.client.clone(), Arc::clone(&tools.metrics));
         let reports = Reports::new(&tools);
+        let mut discovery = interval(AUDIT_DISCOVERY_INTERVAL);
+        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Run {
             tools,
             snapshots,
@@ -88,6 +96,9 @@ impl Run {
             sources,
             heard,
             served: Vec::new(),
+            is_planned: false,
+            discovery,
+            is_doubtful: false,
             watches: BTreeMap::new(),
             kinds: HashMap::new(),
             waiting: VecDeque::new(),
@@ -103,13 +114,15 @@ impl Run {
 
     /// Audits until nobody publishes policies any more.
     pub async fn run(mut self) {
+        // Without policies everything would look as if nothing were wrong with it.
+        if self.snapshots.wait_for(Option::is_some).await.is_err() {
+            return;
+        }
         // Otherwise everything would be looked at twice.
         let first = self.natives.wait_for(Option::is_some);
         let _ = timeout(NATIVES_PATIENCE, first).await;
         self.natives.mark_changed();
         self.snapshots.mark_changed();
-        let mut discovery = interval(AUDIT_DISCOVERY_INTERVAL);
-        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut tick = interval(AUDIT_TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -129,7 +142,7 @@ impl Run {
                     let snapshot = self.natives.borrow_and_update().clone();
                     self.take(snapshot, |run| &mut run.native);
                 }
-                _ = discovery.tick() => self.discover().await,
+                _ = self.discovery.tick() => self.discover().await,
                 _ = tick.tick() => self.tell(),
                 heard = self.heard.recv() => {
                     if let Some((source, heard)) = heard {
@@ -141,6 +154,7 @@ impl Run {
     }
 
     async fn discover(&mut self) {
+        self.is_doubtful = false;
         match self.sources.served().await {
             Ok(served) if served == self.served => {}
             Ok(served) => {
@@ -166,6 +180,10 @@ impl Run {
 
     /// Begins and ends watches, and looks again at what policies or namespaces changed for.
     fn replan(&mut self, changes: &Changes) {
+        if self.served.is_empty() {
+            return;
+        }
+        self.is_planned = true;
         let policies = self.ours.snapshot.policies().chain(self.native.snapshot.policies());
         let plan: Plan = plan(policies, &self.served, is_outside);
         let mut changed = changes.changed.clone();
@@ -277,8 +295,14 @@ impl Run {
                 watching.is_listed = true;
                 self.store.sweep(&watching.resource, watching.list);
             }
-            // Others are reported all the same.
-            Heard::Unreachable => watching.is_listed = true,
+            Heard::Unreachable => {
+                // Others are reported all the same.
+                watching.is_listed = true;
+                // It may be gone.
+                if !std::mem::replace(&mut self.is_doubtful, true) {
+                    self.discovery.reset_after(KIND_INTERVAL);
+                }
+            }
             Heard::Gone(object) => {
                 let (namespace, name) = (object.metadata.namespace, object.metadata.name);
                 let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
@@ -361,7 +385,7 @@ impl Run {
         let Totals { objects, covered, .. } = self.store.totals();
         let totals = AuditTotals { objects, covered, backlog };
         self.tools.metrics.audit(totals, self.store.by_policy().flat_map(counted));
-        let is_complete = backlog == 0 && !self.watches.is_empty();
+        let is_complete = self.is_planned && backlog == 0;
         self.reports.write(&mut self.store, is_complete);
         if is_complete {
             self.store.remember(Remembered::new());

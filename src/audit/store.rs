@@ -224,8 +224,8 @@ impl Store {
                 self.uncount(&kind, &namespace, &name, &entry);
                 let passes = entry.passes.iter().copied().filter(|p| !gone.contains(p)).collect();
                 let kept = entry.failures.iter().filter(|f| !gone.contains(&f.policy)).cloned();
-                let (failures, passes) = (kept.collect(), self.shared(passes));
-                self.put(&kind, namespace, name, Entry { failures, passes, ..entry });
+                let (passes, failures) = (self.shared(passes), kept.collect());
+                self.put(&kind, namespace, name, Entry { passes, failures, ..entry });
             }
         }
         self.policies.forget(&gone);

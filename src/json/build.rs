@@ -161,7 +161,7 @@ mod tests {
         builder.close_object().unwrap();
         let document = builder.finish().unwrap();
         assert_eq!(document.root().text(), r#"{"key":["x",1,0.5],"né":{},"b":true,"n":null}"#);
-        assert_eq!(document.root().pointer("/key/1").and_then(|node| node.as_i64()), Some(1));
+        assert_eq!(document.root().pointer("/key/1").and_then(crate::json::Node::as_i64), Some(1));
     }
 
     #[test]
@@ -190,7 +190,7 @@ mod tests {
         builder.close_object().unwrap();
         let document = builder.finish().unwrap();
         for i in 0..100 {
-            let found = document.root().get(&format!("k{i}")).and_then(|node| node.as_i64());
+            let found = document.root().get(&format!("k{i}")).and_then(crate::json::Node::as_i64);
             assert_eq!(found, Some(i));
         }
     }

@@ -134,7 +134,9 @@ proptest! {
                 }
                 Happening::PolicyGone(gone) => {
                     store.forget_policies(|policy| policy.name == NAMES[gone]);
-                    model.values_mut().for_each(|known| known.retain(|policy, _| *policy != gone));
+                    for known in model.values_mut() {
+                        known.retain(|policy, _| *policy != gone);
+                    }
                 }
                 Happening::Listed(places) => {
                     list += 1;

@@ -93,6 +93,7 @@ pub(in crate::controller::audit) fn is_outside(kind: &ServedKind) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write;
     use std::sync::Arc;
 
     use serde_json::json;
@@ -108,7 +109,8 @@ mod tests {
         let mut text = String::new();
         for policy in policies {
             let (name, expression) = policy.split_once(": ").unwrap();
-            text += &format!(
+            let _ = write!(
+                text,
                 "{{apiVersion: portcullis.dev/v1alpha1, kind: ValidatingPolicy, metadata: {{name: {name}}}, spec: {{\
                  paramKind: {{apiVersion: v1, kind: ConfigMap}}, validations: [{{expression: '{expression}'}}], \
                  matchConstraints: {{resourceRules: [{{apiGroups: [''], apiVersions: [v1], operations: [CREATE], \

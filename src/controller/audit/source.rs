@@ -158,7 +158,7 @@ impl Sources {
                 sources.metrics.watch_failure();
                 let (kind, group) = (&resource.kind, &resource.group);
                 tracing::warn!(kind, group, %error, "objects can't be audited again now");
-                if matches!(&error, Error::Api(status) if matches!(status.code, 403 | 404 | 405)) {
+                if matches!(&error, Error::Api(status) if matches!(status.code, 403..=405)) {
                     break;
                 }
                 sleep(RETRY_INTERVAL_MAX).await;

@@ -355,12 +355,30 @@ mod tests {
                 assert_eq!(status.observed_generation, Some(1));
             };
         let compiled = "Compiled=True Compiled: every expression compiles";
-        check(&good, true, None, &[compiled, "Ready=True InForce: bound by itself"]);
+        let auditable = "Auditable=True CanBeAudited: objects that exist are asked about too";
+        check(&good, true, None, &[compiled, "Ready=True InForce: bound by itself", auditable]);
+        let user = "validations: [{expression: authorizer != null}], validationActions: [Deny]";
+        let reason = "objects that exist can't be audited by it: it reads `authorizer`, and nobody asks for an object that \
+                      is there already";
+        check(
+            &policy("p", user),
+            true,
+            None,
+            &[
+                compiled,
+                "Ready=True InForce: bound by itself",
+                &format!("Auditable=False CannotBeAudited: {reason}"),
+            ],
+        );
         check(
             &good,
             false,
             None,
-            &[compiled, "Ready=False NotRegistered: the API server does not ask about it yet"],
+            &[
+                compiled,
+                "Ready=False NotRegistered: the API server does not ask about it yet",
+                auditable,
+            ],
         );
         check(
             &unbound,

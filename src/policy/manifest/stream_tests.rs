@@ -1,10 +1,11 @@
 //! Streams as files have them: what is a piece, which objects are in it, and that what machines wrote is read as all YAML is.
 
+use std::fmt::Write;
 use std::io::{BufReader, Read};
 
 use serde_json::Value;
 
-use crate::json::Document;
+use crate::json::{Document, Node};
 use crate::policy::manifest::pieces::SPLIT_FROM;
 use crate::policy::manifest::text::documents;
 use crate::policy::manifest::{PIECE_MAX, Pieces};
@@ -155,7 +156,7 @@ fn names(stream: &[u8], chunk: usize) -> Vec<String> {
         match piece.and_then(|piece| piece.objects("f")) {
             Ok(objects) => names.extend(objects.iter().map(|object| {
                 let text = |field: &str| {
-                    object.document.root().get(field).and_then(|node| node.as_str()).unwrap_or("-")
+                    object.document.root().get(field).and_then(Node::as_str).unwrap_or("-")
                 };
                 format!("{}:{}/{}", object.line, text("apiVersion"), text("kind"))
             })),
@@ -227,11 +228,12 @@ fn long_lists_are_split_while_they_are_read() {
     let mut yaml = "apiVersion: v1\nkind: PodList\nitems:\n".to_owned();
     let mut json = "{\"apiVersion\":\"v1\",\"kind\":\"PodList\",\n\"items\":[".to_owned();
     for number in 0..count {
-        yaml.push_str(&format!("- metadata:\n    name: p{number}\n    filling: {filling}\n"));
+        let _ = write!(yaml, "- metadata:\n    name: p{number}\n    filling: {filling}\n");
         let comma = if number == 0 { "" } else { "," };
-        json.push_str(&format!(
+        let _ = write!(
+            json,
             "{comma}\n{{\"metadata\":{{\"name\":\"p{number}\",\"x\":[{{}},\"]{filling}\"]}}}}"
-        ));
+        );
     }
     yaml.push_str("metadata:\n  resourceVersion: '1'\n---\napiVersion: v1\nkind: Last\n");
     json.push_str(
@@ -245,9 +247,9 @@ fn long_lists_are_split_while_they_are_read() {
         assert_eq!(objects.len(), count + 1);
         for (number, object) in objects.iter().take(count).enumerate() {
             let root = object.document.root();
-            let name = root.pointer("/metadata/name").and_then(|node| node.as_str());
+            let name = root.pointer("/metadata/name").and_then(Node::as_str);
             assert_eq!(name, Some(format!("p{number}").as_str()));
-            assert_eq!(root.get("kind").and_then(|node| node.as_str()), Some("Pod"));
+            assert_eq!(root.get("kind").and_then(Node::as_str), Some("Pod"));
             let per_item = if line == 3 { 3 } else { 1 };
             assert_eq!(object.line, line + 1 + per_item * number as u64 + u64::from(line == 1));
         }

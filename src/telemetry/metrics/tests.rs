@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::telemetry::metrics::{
-    Answer, LedgerTotals, Metrics, Operation, PolicyCount, PolicyResult, Question, Refusal,
-    Webhook, Written,
+    Answer, AuditTotals, FindingLabels, LedgerTotals, Metrics, Operation, PolicyCount,
+    PolicyResult, Question, Refusal, Webhook, Written,
 };
 
 /// The lines that are no comments and are not zero, sorted.
@@ -89,6 +89,8 @@ fn every_family_is_documented_and_exists() {
     metrics.question(Question::Namespace, true);
     metrics.watched("params", 1);
     metrics.registered([(Webhook::Validate, 1), (Webhook::Mutate, 1)], 1);
+    let labels = FindingLabels { kind: "k", policy: "a".into(), severity: "high", result: "fail" };
+    metrics.audit(AuditTotals::default(), [(labels, 1)]);
     let text = metrics.text();
     let mut families: Vec<String> = text
         .lines()

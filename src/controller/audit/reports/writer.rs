@@ -301,7 +301,9 @@ fn in_order(value: &Json, text: &mut String) {
             text.push('}');
         }
         Json::Array(elements) => {
-            elements.iter().for_each(|element| in_order(element, text));
+            for element in elements {
+                in_order(element, text);
+            }
             text.push(']');
         }
         plain => {

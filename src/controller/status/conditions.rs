@@ -357,19 +357,6 @@ mod tests {
         let compiled = "Compiled=True Compiled: every expression compiles";
         let auditable = "Auditable=True CanBeAudited: objects that exist are asked about too";
         check(&good, true, None, &[compiled, "Ready=True InForce: bound by itself", auditable]);
-        let user = "validations: [{expression: authorizer != null}], validationActions: [Deny]";
-        let reason = "objects that exist can't be audited by it: it reads `authorizer`, and nobody asks for an object that \
-                      is there already";
-        check(
-            &policy("p", user),
-            true,
-            None,
-            &[
-                compiled,
-                "Ready=True InForce: bound by itself",
-                &format!("Auditable=False CannotBeAudited: {reason}"),
-            ],
-        );
         check(
             &good,
             false,
@@ -413,6 +400,32 @@ mod tests {
             ready.ends_with("requests that it matches are denied (failurePolicy: Fail)"),
             "{ready}"
         );
+    }
+
+    #[test]
+    fn a_policy_is_told_whether_it_can_be_audited() {
+        let types = &TypeWarnings::default();
+        let check = |spec: &str, expect: Option<&str>| {
+            let observed = observed(&[policy("p", spec)]);
+            let known = Known::new(&observed, None, types);
+            let status =
+                known.status(&object(Watched::Validating, "p", None), Timestamp::UNIX_EPOCH);
+            let told =
+                lines(&status.unwrap()).into_iter().find(|line| line.starts_with("Auditable"));
+            assert_eq!(told.as_deref(), expect, "{spec}");
+        };
+        let with = |expression: &str, rest: &str| {
+            format!("validations: [{{expression: {expression}}}], validationActions: [Deny]{rest}")
+        };
+        let can = "Auditable=True CanBeAudited: objects that exist are asked about too";
+        check(&with("'true'", ""), Some(can));
+        let cannot = "Auditable=False CannotBeAudited: objects that exist can't be audited by it: it reads `authorizer`, \
+                      and nobody asks for an object that is there already";
+        check(&with("authorizer != null", ""), Some(cannot));
+        let off = "Auditable=False Off: it says `background: false`";
+        check(&with("'true'", ", background: false"), Some(off));
+        check(&with("objet.x", ""), None);
+        check("validations: [{expression: 'true'}]", None);
     }
 
     #[test]

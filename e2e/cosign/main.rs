@@ -11,12 +11,16 @@
     reason = "a test fails by panicking"
 )]
 
+mod admission;
 mod attested;
 mod faults;
 mod forged;
 mod front;
 mod http;
 mod keyless;
+#[path = "../serve/program.rs"]
+#[allow(dead_code, reason = "shared with the tests of the server")]
+mod program;
 mod push;
 #[path = "../images/sigstore.rs"]
 #[allow(dead_code, reason = "shared with the tests that need no registry")]

@@ -25,11 +25,17 @@ pub struct Answer {
 impl Program {
     /// Serves a folder of policies, and waits until it is ready.
     pub fn serve(policies: &Path) -> Self {
+        Self::serve_with(policies, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn serve_with(policies: &Path, more: &[&str]) -> Self {
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let log = folder("logs").join(format!("{port}.log"));
         let output = std::fs::File::create(&log).unwrap();
         let child = portcullis(&["serve", "--listen", &format!("127.0.0.1:{port}"), "--policies"])
             .arg(policies)
+            .args(more)
             .stdout(output.try_clone().unwrap())
             .stderr(output)
             .spawn()

@@ -30,6 +30,7 @@ impl Source for NoCluster {
         match need {
             Need::Namespace(name) => facts.add_namespace(name, Some(NamespaceObject::named(name))),
             Need::Authorization(_) => {}
+            Need::Images(needed) => facts.add_unknown(needed, "no registry is asked here"),
         }
     }
 }

@@ -67,9 +67,6 @@ fn exit(findings: &[Finding], strict: bool) -> Exit {
 /// Errors, then warnings; and how many policies there are.
 fn check(args: &CheckArgs) -> Result<(Vec<Finding>, usize), Failure> {
     let (definitions, refused) = files::readable(&args.paths)?;
-    if let Some((source, message)) = definitions.unenforced() {
-        return Err(Failure::new(format!("{source}: {message}")));
-    }
     let mut catalog = Catalog::built_in();
     for object in &definitions.params {
         catalog.add_custom(object);

@@ -125,5 +125,6 @@ fn answer(need: &Need, facts: &mut Facts, authorizer: Authorizer) {
             let allowed = authorizer == Authorizer::Allow;
             facts.add_answer(check.as_ref().clone(), Answer { allowed, ..Answer::default() });
         }
+        Need::Images(needed) => facts.add_unknown(needed, "no registry is asked here"),
     }
 }

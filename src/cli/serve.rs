@@ -18,9 +18,11 @@ use tokio::sync::watch;
 
 use crate::admission::{NoCluster, Source};
 use crate::cel::Version;
+use crate::cli::images::RegistryArgs;
 use crate::cli::ledger::ORIGIN;
 use crate::cli::{Exit, Failure};
 use crate::controller::files::follow;
+use crate::controller::images::WithImages;
 use crate::controller::now;
 use crate::controller::publish::{Publisher, Purpose};
 use crate::ledger::Ledger;
@@ -80,6 +82,8 @@ pub struct ServeArgs {
     #[arg(long, default_value_t = 0.01)]
     trace_ratio: f64,
     #[command(flatten)]
+    registry: RegistryArgs,
+    #[command(flatten)]
     cluster: cluster::ClusterArgs,
 }
 
@@ -125,8 +129,9 @@ async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
     let followed = tokio::spawn(follow(args.policies.clone(), publisher));
     let listener = bind(args.listen()).await?;
     let address = listener.local_addr()?;
+    let source = WithImages::new(NoCluster, args.registry.client()?);
     let reviewer =
-        Arc::new(Reviewer::new(NoCluster, metrics.clone(), ledger(args)?).traced(traces(args)?));
+        Arc::new(Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces(args)?));
     let kept = reviewer.clone();
     let answered = tokio::spawn(async move { kept.follow(snapshots).await });
     let shown = args.samples.clone().map(|folder| {

@@ -91,6 +91,7 @@ impl Source for ClusterSource {
                 };
                 facts.add_answer(Check::clone(check), answer);
             }
+            Need::Images(needed) => facts.add_unknown(needed, "no registry is asked here"),
         }
     }
 }

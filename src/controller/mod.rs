@@ -20,6 +20,7 @@ pub mod cluster;
 mod crds;
 pub mod files;
 pub mod freshness;
+pub mod images;
 pub mod leader;
 pub mod limits;
 pub mod publish;

@@ -14,6 +14,7 @@ use crate::policy::api::{
 };
 use crate::policy::compile::{Policy, State};
 use crate::policy::definitions::{Named, Origin};
+use crate::policy::images::ResolvedImages;
 use crate::policy::matching::Matcher;
 use crate::policy::params::ParamSource;
 
@@ -44,6 +45,7 @@ struct Edit {
 pub(in crate::policy) enum Spec {
     Validating(Arc<ValidatingPolicySpec>),
     Mutating(Arc<MutatingPolicySpec>),
+    Images(Arc<ResolvedImages>),
 }
 
 impl Bound {
@@ -52,6 +54,7 @@ impl Bound {
         match &self.spec {
             Spec::Validating(spec) => &spec.match_constraints,
             Spec::Mutating(spec) => &spec.match_constraints,
+            Spec::Images(spec) => &spec.constraints,
         }
     }
 
@@ -60,6 +63,7 @@ impl Bound {
         match &self.spec {
             Spec::Validating(spec) => &spec.match_conditions,
             Spec::Mutating(spec) => &spec.match_conditions,
+            Spec::Images(_) => &[],
         }
     }
 
@@ -72,7 +76,15 @@ impl Bound {
     pub fn validating_spec(&self) -> Option<&Arc<ValidatingPolicySpec>> {
         match &self.spec {
             Spec::Validating(spec) => Some(spec),
-            Spec::Mutating(_) => None,
+            Spec::Mutating(_) | Spec::Images(_) => None,
+        }
+    }
+
+    /// What an image policy says.
+    pub(in crate::policy) fn image_spec(&self) -> Option<&Arc<ResolvedImages>> {
+        match &self.spec {
+            Spec::Images(spec) => Some(spec),
+            Spec::Validating(_) | Spec::Mutating(_) => None,
         }
     }
 
@@ -95,6 +107,7 @@ impl Bound {
         let value = match &self.spec {
             Spec::Validating(spec) => serde_json::to_value(&**spec),
             Spec::Mutating(spec) => serde_json::to_value(&**spec),
+            Spec::Images(spec) => serde_json::to_value(&spec.policy),
         };
         value.ok()
     }
@@ -162,7 +175,7 @@ impl Form for MutatingPolicySpec {
     fn of(bound: &Bound) -> Option<&Arc<Self>> {
         match &bound.spec {
             Spec::Mutating(spec) => Some(spec),
-            Spec::Validating(_) => None,
+            Spec::Validating(_) | Spec::Images(_) => None,
         }
     }
 
@@ -196,8 +209,10 @@ pub(in crate::policy) fn bind<'p, S: Form + 'static>(
     previous: impl Iterator<Item = &'p Bound>,
     version: Version,
 ) -> Vec<Bound> {
-    let previous: HashMap<(Origin, &str), &Bound> =
-        previous.map(|bound| ((bound.policy.origin, bound.policy.name.as_str()), bound)).collect();
+    let previous: HashMap<(Origin, &str), &Bound> = previous
+        .filter(|bound| S::of(bound).is_some())
+        .map(|bound| ((bound.policy.origin, bound.policy.name.as_str()), bound))
+        .collect();
     let bind = |written: &Named<S>| {
         let before = previous.get(&(written.origin, written.name.as_str())).copied();
         let digest = match before.filter(|before| before.is_of(written)) {

@@ -5,20 +5,23 @@
 //! - Compiling never fails: a policy with anything wrong in it carries diagnostics and is [`State::Broken`].
 //! - What is compiled is immutable and holds nothing of a request.
 
+mod head;
+
 use std::fmt;
+use std::sync::Arc;
 
 use crate::cel::{CompileError, Env, Program, Quoted, Stage, Type, Version};
 use crate::policy::api::{
-    self, FailurePolicy, MatchResources, MutatingPolicySpec, ParamKind, PatchType,
-    PolicyDiagnostic, PolicyKind, ReinvocationPolicy, Severity, StatusReason, ValidatingPolicySpec,
+    self, FailurePolicy, MutatingPolicySpec, ParamKind, PatchType, PolicyDiagnostic, PolicyKind,
+    ReinvocationPolicy, Severity, StatusReason, ValidatingPolicySpec,
 };
 use crate::policy::background::{Background, Unauditable, Written};
+use crate::policy::compile::head::{Head, seconds};
 use crate::policy::definitions::{Named, Origin};
 use crate::policy::entry::Terms;
+use crate::policy::images::{ImageRules, ResolvedImages, TrustRoots};
 use crate::policy::matching::Matcher;
-use crate::policy::validation::{
-    ErrorKind, FieldError, TIMEOUT_SECONDS, VALUE_EXPRESSION_MAX, in_order,
-};
+use crate::policy::validation::{ErrorKind, FieldError, VALUE_EXPRESSION_MAX, in_order};
 use crate::schema;
 
 /// A policy, ready to evaluate.
@@ -110,6 +113,7 @@ pub(in crate::policy) struct Condition {
 pub(in crate::policy) enum Body {
     Validating { validations: Vec<Validation>, annotations: Vec<Annotation> },
     Mutating { mutations: Vec<Mutation>, reinvocation: ReinvocationPolicy },
+    Images(Arc<ImageRules>),
 }
 
 #[derive(Debug)]
@@ -155,6 +159,17 @@ impl Policy {
         compiler.finish(policy, head, conditions, Body::Mutating { mutations, reinvocation })
     }
 
+    /// Compiles an image policy.
+    pub(in crate::policy) fn images(policy: &Named<ResolvedImages>, version: Version) -> Policy {
+        let ResolvedImages { policy: spec, roots, .. } = &*policy.spec;
+        let roots = TrustRoots::new(roots.iter().map(|(name, root)| (name.as_str(), &**root)));
+        let rules = ImageRules::compile(spec, &roots, version);
+        let head = Head::from(&*policy.spec);
+        let mut compiler = Compiler::new(version, &head);
+        compiler.diagnostics.extend(rules.diagnostics().iter().cloned());
+        compiler.finish(policy, head, Vec::new(), Body::Images(Arc::new(rules)))
+    }
+
     /// Whether everything compiled.
     pub fn state(&self) -> State<'_> {
         if self.diagnostics.is_empty() { State::Active } else { State::Broken(&self.diagnostics) }
@@ -175,7 +190,7 @@ impl Policy {
         let merges = |mutation: &Mutation| mutation.patch_type == PatchType::ApplyConfiguration;
         match &self.body {
             Body::Mutating { mutations, .. } => mutations.iter().any(merges),
-            Body::Validating { .. } => false,
+            Body::Validating { .. } | Body::Images(_) => false,
         }
     }
 
@@ -183,12 +198,15 @@ impl Policy {
     pub fn reinvocation(&self) -> ReinvocationPolicy {
         match &self.body {
             Body::Mutating { reinvocation, .. } => *reinvocation,
-            Body::Validating { .. } => ReinvocationPolicy::Never,
+            Body::Validating { .. } | Body::Images(_) => ReinvocationPolicy::Never,
         }
     }
 
     /// The word for its kind, in its own API: `ValidatingPolicy` or `ValidatingAdmissionPolicy`.
     pub fn kind_name(&self) -> &'static str {
+        if matches!(self.body, Body::Images(_)) {
+            return "ImagePolicy";
+        }
         match (self.origin, self.kind) {
             (Origin::Portcullis, PolicyKind::ValidatingPolicy) => "ValidatingPolicy",
             (Origin::Portcullis, PolicyKind::MutatingPolicy) => "MutatingPolicy",
@@ -196,65 +214,6 @@ impl Policy {
             (Origin::Native, PolicyKind::MutatingPolicy) => "MutatingAdmissionPolicy",
         }
     }
-}
-
-/// What policies of both kinds say.
-struct Head<'s> {
-    kind: PolicyKind,
-    about: About,
-    failure_policy: FailurePolicy,
-    timeout_seconds: Option<i32>,
-    param_kind: Option<&'s ParamKind>,
-    constraints: &'s MatchResources,
-    variables: &'s [api::Variable],
-    priority: i32,
-}
-
-impl<'s> From<&'s ValidatingPolicySpec> for Head<'s> {
-    fn from(spec: &'s ValidatingPolicySpec) -> Head<'s> {
-        Head {
-            kind: PolicyKind::ValidatingPolicy,
-            about: About {
-                severity: spec.severity,
-                category: spec.category.clone(),
-                owner: spec.owner.clone(),
-                description: spec.description.clone(),
-                background: spec.background,
-            },
-            failure_policy: spec.failure_policy,
-            timeout_seconds: spec.timeout_seconds,
-            param_kind: spec.param_kind.as_ref(),
-            constraints: &spec.match_constraints,
-            variables: &spec.variables,
-            priority: 0,
-        }
-    }
-}
-
-impl<'s> From<&'s MutatingPolicySpec> for Head<'s> {
-    fn from(spec: &'s MutatingPolicySpec) -> Head<'s> {
-        Head {
-            kind: PolicyKind::MutatingPolicy,
-            about: About {
-                severity: spec.severity,
-                category: spec.category.clone(),
-                owner: spec.owner.clone(),
-                description: spec.description.clone(),
-                background: spec.background,
-            },
-            failure_policy: spec.failure_policy,
-            timeout_seconds: spec.timeout_seconds,
-            param_kind: spec.param_kind.as_ref(),
-            constraints: &spec.match_constraints,
-            variables: &spec.variables,
-            priority: spec.priority,
-        }
-    }
-}
-
-/// None for what was refused.
-fn seconds(timeout: i32) -> Option<u8> {
-    u8::try_from(timeout).ok().filter(|seconds| TIMEOUT_SECONDS.contains(&i64::from(*seconds)))
 }
 
 /// Compiles the expressions of one policy and collects what is wrong with it.
@@ -483,7 +442,7 @@ impl Compiler {
 fn deciding<'e>(conditions: &'e [Condition], body: &'e Body) -> Vec<&'e str> {
     let validations = match body {
         Body::Validating { validations, .. } => validations.as_slice(),
-        Body::Mutating { .. } => &[],
+        Body::Mutating { .. } | Body::Images(_) => &[],
     };
     let conditions = conditions.iter().map(|condition| &condition.expression);
     let validations = validations.iter().map(|validation| &validation.expression);

@@ -68,16 +68,6 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// What would look enforced at admission and is not: where it is, and what is to be said of it.
-    pub fn unenforced(&self) -> Option<(&str, String)> {
-        let policy = self.images.first()?;
-        let message = format!(
-            "ImagePolicy `{}` is not enforced at admission yet: only `portcullis images verify` judges by it",
-            policy.name
-        );
-        Some((&policy.source, message))
-    }
-
     /// The schemas that objects are merged by.
     pub(in crate::policy) fn merge_schemas(&self) -> Arc<Catalog> {
         let known = self.schemas.clone().unwrap_or_else(Catalog::built_in_shared);

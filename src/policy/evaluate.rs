@@ -216,8 +216,10 @@ impl<'s: 'q, 'q> Invocation<'s, 'q> {
     }
 
     fn verdict(&self, object: Node<'_>, outcome: &mut Outcome<'s>) -> Result<(), Halt> {
-        let Body::Validating { validations, annotations } = &self.policy.body else {
-            return Ok(());
+        let (validations, annotations) = match &self.policy.body {
+            Body::Validating { validations, annotations } => (validations, annotations),
+            Body::Images(rules) => return self.admit_images(rules, outcome),
+            Body::Mutating { .. } => return Ok(()),
         };
         let shown = self.namespace.map_or(Node::null(), NamespaceObject::shown);
         let versioned = self.versioned(object, true);

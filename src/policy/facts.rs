@@ -3,9 +3,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::Arc;
 
 use crate::cel::{Answer, Answers, Check};
+use crate::images::Reference;
 use crate::json::{Document, Node};
+use crate::policy::images::{ImageRules, ImagesNeeded, Judgement};
 use crate::schema::{NAMESPACE_METADATA_HIDDEN, NAMESPACE_PARTS};
 
 /// What was gathered for one request.
@@ -13,6 +16,8 @@ use crate::schema::{NAMESPACE_METADATA_HIDDEN, NAMESPACE_PARTS};
 pub struct Facts {
     namespaces: HashMap<String, Option<NamespaceObject>>,
     answers: HashMap<Check, Answer>,
+    /// By the fingerprint of the rules, and the image.
+    judgements: HashMap<(String, Reference), Arc<Judgement>>,
 }
 
 /// A fact that is missing.
@@ -22,6 +27,8 @@ pub enum Need {
     Namespace(String),
     /// Whether the authorizer allows this.
     Authorization(Box<Check>),
+    /// Whether these images pass.
+    Images(Box<ImagesNeeded>),
 }
 
 impl fmt::Display for Need {
@@ -29,6 +36,10 @@ impl fmt::Display for Need {
         match self {
             Need::Namespace(name) => write!(f, "namespace `{name}`"),
             Need::Authorization(check) => write!(f, "authorization of `{check}`"),
+            Need::Images(needed) => {
+                let names: Vec<String> = needed.images.iter().map(ToString::to_string).collect();
+                write!(f, "whether `{}` is signed", names.join("`, `"))
+            }
         }
     }
 }
@@ -106,6 +117,24 @@ impl Facts {
     /// Adds what the authorizer said.
     pub fn add_answer(&mut self, check: Check, answer: Answer) {
         self.answers.insert(check, answer);
+    }
+
+    /// Adds what the rules say to an image.
+    pub fn add_judgement(&mut self, rules: &ImageRules, image: &Reference, said: Arc<Judgement>) {
+        self.judgements.insert((rules.fingerprint().to_owned(), image.clone()), said);
+    }
+
+    /// Adds that nobody can say anything of these images, and why.
+    pub fn add_unknown(&mut self, needed: &ImagesNeeded, why: &str) {
+        for image in &needed.images {
+            self.add_judgement(&needed.rules, image, Arc::new(Judgement::unknown(image, why)));
+        }
+    }
+
+    /// What the rules say to an image, if that is known.
+    pub fn judgement(&self, rules: &ImageRules, image: &Reference) -> Option<&Judgement> {
+        let key = (rules.fingerprint().to_owned(), image.clone());
+        self.judgements.get(&key).map(|said| &**said)
     }
 
     /// What is known of a Namespace: nothing, that there is none, or the object.

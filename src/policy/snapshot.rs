@@ -20,6 +20,7 @@ use crate::policy::compile::Policy;
 use crate::policy::definitions::{Definitions, Origin, ParamKindFact};
 use crate::policy::entry::{Entry, Moves};
 use crate::policy::facts::NamespaceObject;
+use crate::policy::images::resolved;
 use crate::policy::kept::Kept;
 use crate::policy::matching::{Equivalents, Index, equivalents_of, is_excluded};
 use crate::policy::pace::Stopwatch;
@@ -105,6 +106,8 @@ impl Snapshot {
             |phase| previous.into_iter().flat_map(move |snapshot| &snapshot.set(phase).policies);
         let mut validating =
             bind(&definitions.validating, &bindings, before(Phase::Validate), version);
+        let images = resolved(&definitions);
+        validating.extend(bind(&images, &bindings, before(Phase::Validate), version));
         let mut mutating = bind(&definitions.mutating, &bindings, before(Phase::Mutate), version);
         let named = |a: &Bound, b: &Bound| {
             (&a.policy.name, a.policy.origin).cmp(&(&b.policy.name, b.policy.origin))

@@ -46,7 +46,17 @@ struct VerifyArgs {
     /// How the answer is written
     #[arg(long, short, value_enum, default_value_t = Format::Text)]
     output: Format,
-    /// Credentials, as `docker login` writes them
+    #[command(flatten)]
+    registry: RegistryArgs,
+    /// How long one image may take, in seconds
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
+    timeout: u64,
+}
+
+/// How registries are asked.
+#[derive(Debug, Args)]
+pub struct RegistryArgs {
+    /// Credentials for registries of images, as `docker login` writes them
     #[arg(long, value_name = "FILE")]
     registry_config: Option<PathBuf>,
     /// Certificate authorities of registries, in PEM, beside those of the system
@@ -55,9 +65,6 @@ struct VerifyArgs {
     /// A registry that is asked without TLS, such as `localhost:5000`
     #[arg(long, value_name = "HOST")]
     plain_http: Vec<String>,
-    /// How long one image may take, in seconds
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=600))]
-    timeout: u64,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -90,7 +97,7 @@ pub fn run(args: &ImagesArgs) -> Result<Exit, Failure> {
         .map(|text| Reference::parse(text).map_err(|why| Failure::new(format!("{text}: {why}"))))
         .collect::<Result<_, _>>()?;
     let policies = policies(&args.policy)?;
-    let registry = registry(args)?;
+    let registry = args.registry.client()?;
     let verified = runtime()?.block_on(async {
         let mut verified = Vec::new();
         for image in &images {
@@ -130,16 +137,19 @@ fn policies(paths: &[PathBuf]) -> Result<Vec<(String, ImageRules)>, Failure> {
     Ok(policies)
 }
 
-fn registry(args: &VerifyArgs) -> Result<Registry, Failure> {
-    let credentials = match &args.registry_config {
-        Some(path) => Credentials::from_docker_config(&files::text(path)?)
-            .map_err(|why| Failure::file(path, &why))?,
-        None => Credentials::default(),
-    };
-    let authorities_pem =
-        args.registry_ca.iter().map(|path| files::text(path)).collect::<Result<_, _>>()?;
-    let plain_http: BTreeSet<String> = args.plain_http.iter().cloned().collect();
-    Registry::new(Options { credentials, authorities_pem, plain_http }).map_err(Failure::new)
+impl RegistryArgs {
+    /// A client of registries that asks like that.
+    pub fn client(&self) -> Result<Registry, Failure> {
+        let credentials = match &self.registry_config {
+            Some(path) => Credentials::from_docker_config(&files::text(path)?)
+                .map_err(|why| Failure::file(path, &why))?,
+            None => Credentials::default(),
+        };
+        let authorities_pem =
+            self.registry_ca.iter().map(|path| files::text(path)).collect::<Result<_, _>>()?;
+        let plain_http: BTreeSet<String> = self.plain_http.iter().cloned().collect();
+        Registry::new(Options { credentials, authorities_pem, plain_http }).map_err(Failure::new)
+    }
 }
 
 async fn verify(

@@ -139,7 +139,7 @@ impl Follower {
             }
             Err(error) => Err(FilesError::from(error)),
         };
-        match read.and_then(enforceable) {
+        match read {
             Ok(set) => {
                 if self.told.take().is_some() {
                     tracing::info!(files = set.files, "all files can be read again");
@@ -176,7 +176,10 @@ impl Follower {
 
     async fn publish(&mut self, set: FileSet, since: Instant, publisher: &Publisher) {
         let FileSet { definitions, files, digest } = set;
-        if definitions.validating.is_empty() && definitions.mutating.is_empty() {
+        if definitions.validating.is_empty()
+            && definitions.mutating.is_empty()
+            && definitions.images.is_empty()
+        {
             tracing::warn!(files, "there is no policy in these files: every request will pass");
         }
         match publisher.publish(definitions, since).await {
@@ -206,14 +209,6 @@ impl Follower {
             tracing::error!(more = error.more, "there are more errors; {state}");
         }
         self.told = Some(error);
-    }
-}
-
-/// The set, if everything in it is enforced at admission.
-fn enforceable(set: FileSet) -> Result<FileSet, FilesError> {
-    match set.definitions.unenforced() {
-        None => Ok(set),
-        Some((source, message)) => Err(problem(Path::new(source), message).into()),
     }
 }
 

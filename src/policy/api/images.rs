@@ -4,6 +4,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::policy::api::{FailurePolicy, MatchResources, ValidationAction};
+
 /// Which images must be signed by whom, and what must be attested of them.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
@@ -45,6 +47,22 @@ pub struct ImagePolicySpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub attestations: Vec<ImageAttestation>,
+    /// Whether an image must be named by its digest, so that what is verified is what runs.
+    #[serde(default)]
+    pub require_digest: bool,
+    /// Which requests the policy is about. Without it, those that create or change Pods and what makes Pods: ReplicaSets,
+    /// Deployments, StatefulSets, DaemonSets, Jobs, CronJobs, PodTemplates and ReplicationControllers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub match_constraints: Option<MatchResources>,
+    /// What happens to a request with an image that does not pass; it is denied if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 3), extend("x-kubernetes-list-type" = "set"))]
+    #[x_kube(validation = Rule::new("!('Deny' in self && 'Warn' in self)")
+        .message("must not contain both Deny and Warn"))]
+    pub validation_actions: Option<Vec<ValidationAction>>,
+    /// What it means that nobody can say whether an image passes, such as when its registry does not answer.
+    #[serde(default)]
+    pub failure_policy: FailurePolicy,
 }
 
 /// Somebody whose signature counts: the owner of a key, an identity, the owner of a certificate, or nobody at all.

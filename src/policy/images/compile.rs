@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::cel::{CompileError, Env, Program, Type, Version};
 use crate::images::{
-    Authorities, Authority, ImageGlob, OwnKeys, PublicKey, Reference, TextMatch, TrustError,
-    TrustRoot,
+    Authorities, Authority, Digest, ImageGlob, OwnKeys, PublicKey, Reference, TextMatch,
+    TrustError, TrustRoot,
 };
 use crate::policy::api::{
     ImageAttestation, ImageAuthority, ImagePolicySpec, KeylessAuthority, PolicyDiagnostic,
@@ -31,6 +31,8 @@ pub struct ImageRules {
     pub(in crate::policy::images) authorities: Vec<Named>,
     pub(in crate::policy::images) required: usize,
     pub(in crate::policy::images) attestations: Vec<Attestation>,
+    requires_digest: bool,
+    fingerprint: String,
     diagnostics: Vec<PolicyDiagnostic>,
 }
 
@@ -80,15 +82,22 @@ impl std::fmt::Debug for Attestation {
 #[derive(Debug, Default)]
 pub struct TrustRoots {
     named: HashMap<String, Result<Arc<TrustRoot>, TrustError>>,
+    fingerprint: String,
     public: std::sync::OnceLock<Result<Arc<TrustRoot>, TrustError>>,
 }
 
 impl TrustRoots {
     /// Makes trust roots of what was written.
     pub fn new<'s>(specs: impl IntoIterator<Item = (&'s str, &'s TrustRootSpec)>) -> TrustRoots {
+        let specs: Vec<_> = specs.into_iter().collect();
+        let fingerprint = serde_json::to_string(&specs).unwrap_or_default();
         let made =
             |(name, spec): (&str, &TrustRootSpec)| (name.to_owned(), root(spec).map(Arc::new));
-        TrustRoots { named: specs.into_iter().map(made).collect(), ..TrustRoots::default() }
+        TrustRoots {
+            named: specs.into_iter().map(made).collect(),
+            fingerprint,
+            ..TrustRoots::default()
+        }
     }
 
     /// The trust root of this name, or why there is none.
@@ -164,7 +173,28 @@ impl ImageRules {
         let diagnostics = compiler.diagnostics;
         // What asks for nothing must not let everything pass.
         let required = if spec.attestations.is_empty() { required.max(1) } else { required };
-        ImageRules { images, excluded, authorities, required, attestations, diagnostics }
+        let written = serde_json::to_vec(spec).unwrap_or_default();
+        let everything = [&written, roots.fingerprint.as_bytes()].concat();
+        ImageRules {
+            images,
+            excluded,
+            authorities,
+            required,
+            attestations,
+            requires_digest: spec.require_digest,
+            fingerprint: Digest::of(&everything).to_string(),
+            diagnostics,
+        }
+    }
+
+    /// The same for the same answers.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Whether an image must be named by its digest.
+    pub fn requires_digest(&self) -> bool {
+        self.requires_digest
     }
 
     /// What is wrong with it.

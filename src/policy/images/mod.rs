@@ -7,9 +7,14 @@
 //! - [`judge`] is pure: the same rules, evidence and time give the same judgement.
 //! - A problem of the registry is never taken for a missing signature.
 
+mod admit;
 mod compile;
 mod judge;
+mod object;
 mod predicate;
+mod resolved;
 
+pub use admit::{IMAGES_MAX, ImagesNeeded};
 pub use compile::{ImageRules, TrustRoots};
 pub use judge::{Attempt, Check, Judgement, Verdict, judge};
+pub(in crate::policy) use resolved::{ResolvedImages, resolved};

@@ -9,6 +9,7 @@
 //! - A policy that can't be asked about what exists is told once, with the reason, and is in no count.
 //! - An error is a finding of its own kind, never a pass.
 
+pub mod drift;
 mod examine;
 mod existing;
 mod finding;

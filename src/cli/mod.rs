@@ -4,8 +4,10 @@
 mod audit;
 mod break_glass;
 mod check;
+mod cluster;
 mod crds;
 mod diagnostics;
+mod diff;
 pub mod eval;
 mod files;
 mod functions;
@@ -38,6 +40,7 @@ enum Command {
     Audit(audit::AuditArgs),
     Review(review::ReviewArgs),
     Check(check::CheckArgs),
+    Diff(diff::DiffArgs),
     Eval(eval::EvalArgs),
     Functions(functions::FunctionsArgs),
     Images(images::ImagesArgs),
@@ -106,6 +109,7 @@ pub fn main() -> ExitCode {
         Command::Audit(args) => audit::run(args),
         Command::Review(args) => review::run(args),
         Command::Check(args) => check::run(args),
+        Command::Diff(args) => diff::run(args),
         Command::Crds => crds::run(),
         Command::Ledger(args) => ledger::run(args),
         Command::Eval(args) => eval::run(args),

@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 
 use crate::audit::Served;
+use crate::cli::cluster::Resource;
 use crate::json::{Document, Node};
 use crate::policy::scope::{is_cluster_kind, plural};
 
@@ -35,6 +36,12 @@ impl Kinds {
             let is_namespaced = text("/spec/scope").as_deref() != Some("Cluster");
             self.custom.insert((group, kind), (plural, is_namespaced));
         }
+    }
+
+    /// Adds what a cluster serves.
+    pub fn add_served(&mut self, resource: &Resource) {
+        let Resource { group, kind, plural, namespaced, .. } = resource;
+        self.custom.insert((group.clone(), kind.clone()), (plural.clone(), *namespaced));
     }
 
     /// Where objects of this kind are served.

@@ -22,16 +22,21 @@ mod work;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
 use crate::cel::Version;
 use crate::cli::audit::baseline::Baseline;
 use crate::cli::audit::output::Format;
+use crate::cli::audit::sources::Source;
+use crate::cli::audit::survey::Survey;
 use crate::cli::audit::tally::{Grave, Tally};
+use crate::cli::cluster::Cluster;
+use crate::cli::reach::Reach;
 use crate::cli::{Exit, Failure, diagnostics, files};
 use crate::policy::Definitions;
-use crate::policy::api::Severity;
+use crate::policy::api::{NamedRule, Severity};
 use crate::policy::snapshot::Snapshot;
 
 /// Asks policies about objects that exist, in files, folders, saved dumps or standard input.
@@ -48,14 +53,21 @@ use crate::policy::snapshot::Snapshot;
   portcullis audit --policies policies/ -o sarif --output-file audit.sarif --fail-on high manifests/
   portcullis audit --policies policies/ --write-baseline known.json manifests/    # what is wrong today
   portcullis audit --policies policies/ --baseline known.json manifests/          # only what is new fails
+  portcullis audit --cluster --policies-from-cluster -o html --output-file audit.html
   portcullis audit --compare old-policies/ new-policies/ dump.yaml                # before it is applied")]
 pub struct AuditArgs {
     /// Objects: files and folders; `-` is standard input
-    #[arg(required = true)]
+    #[arg(required_unless_present = "cluster")]
     files: Vec<PathBuf>,
+    /// Objects of a cluster: all that policies are about, page by page
+    #[arg(long, conflicts_with = "files")]
+    cluster: bool,
     /// Policies and bindings, ours and native: files or folders
-    #[arg(long, short, value_name = "PATH", required_unless_present = "compare")]
+    #[arg(long, short, value_name = "PATH", required_unless_present_any = ["compare", "policies_from_cluster"])]
     policies: Vec<PathBuf>,
+    /// Policies and bindings of a cluster, with their params and its namespaces
+    #[arg(long)]
+    policies_from_cluster: bool,
     /// Params, namespaces and CustomResourceDefinitions that are not among the objects: files or folders
     #[arg(long, value_name = "PATH")]
     with: Vec<PathBuf>,
@@ -83,6 +95,8 @@ pub struct AuditArgs {
     /// The Kubernetes release whose CEL it is
     #[arg(long, default_value = "1.37")]
     version: Version,
+    #[command(flatten)]
+    reach: Reach,
 }
 
 /// From which severity on a finding makes the command fail.
@@ -121,42 +135,24 @@ pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     if !args.compare.is_empty() && !can_compare {
         return Err(Failure::new("--compare writes -o table or -o json"));
     }
-    let sources = sources::open(&args.files)?;
-    let sets: Vec<Definitions> = match args.compare.as_slice() {
-        [old, new] => vec![
-            definitions(args, std::slice::from_ref(old))?,
-            definitions(args, std::slice::from_ref(new))?,
-        ],
-        _ => vec![definitions(args, &args.policies)?],
-    };
-    let surveyed = survey::survey(&sources, &sets);
-    let mut snapshots = Vec::with_capacity(sets.len());
-    for mut set in sets {
-        surveyed.add_to(&mut set);
-        snapshots.push((Snapshot::build(set.clone(), args.version, None), set));
+    let prepared = prepare(args)?;
+    let Prepared { sources, survey, snapshots } = &prepared;
+    if let [(old, _), (new, _)] = snapshots.as_slice() {
+        let compared = compare::compare(sources, survey, [old, new], args.threads)?;
+        write(args, |out| compare::write(out, args.output, &compared, is_terminal(args)))?;
+        return Ok(compared.exit());
     }
-    for (snapshot, _) in &snapshots {
-        for finding in diagnostics::of(snapshot).iter().chain(&diagnostics::orphans(snapshot, &[]))
-        {
-            eprintln!("warning: {finding}");
-        }
-    }
-    let [(snapshot, definitions), others @ ..] = snapshots.as_slice() else {
+    let [(snapshot, definitions), ..] = snapshots.as_slice() else {
         return Err(Failure::new("there are no policies"));
     };
-    if let [(new, _), ..] = others {
-        let compared = compare::compare(&sources, &surveyed, [snapshot, new], args.threads)?;
-        return write(args, |out| compare::write(out, args.output, &compared, is_terminal(args)))
-            .map(|()| compared.exit());
-    }
     let baseline = match &args.baseline {
         Some(file) => Baseline::read(file)?,
         None => Baseline::default(),
     };
     let grave = args.fail_on.map_or(Grave::Failures, FailOn::grave);
     let mut tally = Tally::new(snapshot, baseline, grave, args.write_baseline.is_some());
-    let progress = progress::Progress::new(surveyed.bytes);
-    work::audit(&sources, &surveyed, snapshot, args.threads, |done| {
+    let progress = progress::Progress::new(survey.bytes);
+    work::audit(sources, survey, snapshot, args.threads, |done| {
         progress.add(done.bytes);
         tally.add(done)
     })?;
@@ -170,6 +166,61 @@ pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
         return Ok(if report.unreadable.is_empty() { Exit::Ok } else { Exit::Usage });
     }
     Ok(report.exit())
+}
+
+/// What an audit begins with.
+struct Prepared {
+    sources: Vec<Source>,
+    survey: Survey,
+    /// One, or two that are compared; with what they were made of.
+    snapshots: Vec<(Snapshot, Definitions)>,
+}
+
+fn prepare(args: &AuditArgs) -> Result<Prepared, Failure> {
+    let mut sets: Vec<Definitions> = match args.compare.as_slice() {
+        [] => vec![definitions(args, &args.policies)?],
+        both => {
+            let of_one = |path| definitions(args, std::slice::from_ref(path));
+            both.iter().map(of_one).collect::<Result<_, _>>()?
+        }
+    };
+    let mut sources = sources::open(&args.files)?;
+    let mut served = Vec::new();
+    if args.cluster || args.policies_from_cluster {
+        let cluster = Arc::new(Cluster::connect(&args.reach)?);
+        served = cluster.served()?;
+        for set in &mut sets {
+            if args.policies_from_cluster {
+                let found = cluster.policies()?;
+                set.validating.extend(found.validating);
+                set.mutating.extend(found.mutating);
+                set.bindings.extend(found.bindings);
+            }
+            cluster.add_facts(set, &served)?;
+        }
+        if args.cluster {
+            let rules: Vec<NamedRule> = (sets.iter().flat_map(|set| &set.validating))
+                .flat_map(|policy| policy.spec.match_constraints.resource_rules.clone())
+                .collect();
+            sources = Source::of_cluster(&cluster, Cluster::matched(&served, &rules));
+        }
+    }
+    let mut survey = survey::survey(&sources, &sets);
+    for resource in &served {
+        survey.kinds.add_served(resource);
+    }
+    let mut snapshots = Vec::with_capacity(sets.len());
+    for mut set in sets {
+        survey.add_to(&mut set);
+        snapshots.push((Snapshot::build(set.clone(), args.version, None), set));
+    }
+    for (snapshot, _) in &snapshots {
+        for finding in diagnostics::of(snapshot).iter().chain(&diagnostics::orphans(snapshot, &[]))
+        {
+            eprintln!("warning: {finding}");
+        }
+    }
+    Ok(Prepared { sources, survey, snapshots })
 }
 
 /// Policies, with what is said beside the objects.

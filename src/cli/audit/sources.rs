@@ -1,43 +1,58 @@
-//! Where objects are read: files that can be read more than once, in the order of their names. Standard input is put into a
-//! file first.
+//! Where objects are read: files that can be read more than once, in the order of their names, or the pages of a cluster.
+//! Standard input is put into a file first.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, Seek};
+use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::cli::cluster::{Cluster, Resource};
 use crate::cli::{Failure, files};
 use crate::policy::manifest::Pieces;
 
 /// Bytes that are read from a file at a time.
 const BUFFER_BYTES: usize = 256 << 10;
 
-/// A file of objects.
-#[derive(Debug)]
+/// A file of objects, or all objects of a kind in a cluster.
 pub struct Source {
     /// Its name, as it is told.
     pub name: Arc<str>,
     place: Place,
 }
 
-#[derive(Debug)]
 enum Place {
     Path(PathBuf),
     Spooled(File),
+    Cluster(Arc<Cluster>, Resource),
 }
 
 impl Source {
     /// Its pieces, from the beginning.
-    pub fn pieces(&self) -> io::Result<Pieces<BufReader<File>>> {
-        let file = match &self.place {
-            Place::Path(path) => File::open(path)?,
+    pub fn pieces(&self) -> io::Result<Pieces<BufReader<Box<dyn Read + '_>>>> {
+        let input: Box<dyn Read + '_> = match &self.place {
+            Place::Path(path) => Box::new(File::open(path)?),
             Place::Spooled(file) => {
                 let mut file = file.try_clone()?;
                 file.rewind()?;
-                file
+                Box::new(file)
             }
+            Place::Cluster(cluster, resource) => Box::new(cluster.pages(resource)),
         };
-        Ok(Pieces::new(&self.name, BufReader::with_capacity(BUFFER_BYTES, file)))
+        Ok(Pieces::new(&self.name, BufReader::with_capacity(BUFFER_BYTES, input)))
+    }
+
+    /// All objects of these kinds in a cluster.
+    pub fn of_cluster(cluster: &Arc<Cluster>, resources: Vec<Resource>) -> Vec<Source> {
+        let source = |resource: Resource| Source {
+            name: format!("{}.{}", resource.plural, resource.group).trim_end_matches('.').into(),
+            place: Place::Cluster(Arc::clone(cluster), resource),
+        };
+        resources.into_iter().map(source).collect()
+    }
+
+    /// Whether it is a file, with lines.
+    pub fn is_file(&self) -> bool {
+        !matches!(self.place, Place::Cluster(..))
     }
 }
 

@@ -41,7 +41,8 @@ pub fn survey(sources: &[Source], sets: &[Definitions]) -> Survey {
     wanted.extend(["Namespace", "CustomResourceDefinition"]);
     let finders: Vec<Finder<'_>> = wanted.iter().map(Finder::new).collect();
     let mut kept = 0;
-    for source in sources {
+    // A cluster is asked for these by their kinds.
+    for source in sources.iter().filter(|source| source.is_file()) {
         let Ok(pieces) = source.pieces() else { continue };
         for piece in pieces.flatten() {
             survey.bytes += piece.text.len() as u64;

@@ -41,7 +41,7 @@ const THREADS_MAX: usize = 64;
 /// What came of a part of a file.
 #[derive(Debug, Default)]
 pub struct Done<'s> {
-    /// The name of the file.
+    /// The name of the file; empty for what came from a cluster.
     pub file: Arc<str>,
     /// Bytes of text.
     pub bytes: u64,
@@ -113,6 +113,7 @@ pub fn audit<'s>(
 struct Batch {
     number: usize,
     file: Arc<str>,
+    is_file: bool,
     pieces: Vec<Result<Piece, ManifestError>>,
     bytes: usize,
 }
@@ -149,7 +150,8 @@ fn read(sources: &[Source], flight: &Flight, batches: &SyncSender<Batch>) {
     for source in sources {
         let mut send = |pieces: Vec<Result<Piece, ManifestError>>, bytes: usize| {
             flight.start(bytes);
-            let batch = Batch { number, file: Arc::clone(&source.name), pieces, bytes };
+            let (file, is_file) = (Arc::clone(&source.name), source.is_file());
+            let batch = Batch { number, file, is_file, pieces, bytes };
             number += 1;
             batches.send(batch).is_ok()
         };
@@ -202,7 +204,7 @@ fn work<'s>(
     let mut kept = Kept::default();
     loop {
         let Ok(batch) = lock(waiting).recv() else { return };
-        let Batch { number, file, pieces, bytes } = batch;
+        let Batch { number, file, is_file, pieces, bytes } = batch;
         let mut done = Done { bytes: bytes as u64, ..Done::default() };
         for piece in pieces {
             match piece.and_then(|piece| piece.objects(&file)) {
@@ -213,7 +215,12 @@ fn work<'s>(
                 Err(error) => done.unreadable.push(error),
             }
         }
-        done.file = file;
+        if is_file {
+            done.file = file;
+        } else {
+            // The pages of a cluster have lines that nobody can look at.
+            done.objects.iter_mut().for_each(|object| object.line = 0);
+        }
         if results.send((number, bytes, done)).is_err() {
             return;
         }

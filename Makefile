@@ -7,7 +7,7 @@ IMAGE ?= portcullis:dev
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: run test check e2e chaos differential fuzz bench crds chart schemas image conformance help
+.PHONY: run test check e2e chaos differential fuzz bench pictures crds chart schemas image conformance help
 
 run: ## build, serve policies/ over HTTPS, show three sample requests decided, keep serving
 	$(CARGO) run --release $(CARGO_FLAGS) --bin portcullis -- serve --policies policies --samples docs/samples
@@ -41,9 +41,13 @@ fuzz: ## random and mutated text into every reader, and well-typed expressions, 
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(CARGO) test $(CARGO_FLAGS) --release --test fuzz -- --nocapture
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(CARGO) test $(CARGO_FLAGS) --release --test differential checked_without_dyn -- --nocapture
 
-bench: ## measure start time, idle memory, binary size, the time of a request, and CEL beside the API server
+bench: ## measure start time, idle memory, binary size, the time of a request, an audit, and CEL beside the API server
 	$(CARGO) bench $(CARGO_FLAGS) --bench server
+	$(CARGO) bench $(CARGO_FLAGS) --bench audit
 	$(CARGO) bench $(CARGO_FLAGS) --bench cel
+
+pictures: ## make the screenshots of docs/audit.md again, in a browser
+	SCREENSHOTS=1 $(CARGO) test $(CARGO_FLAGS) --test audit pictures
 
 crds: ## write crds/ and those of the chart again from the Rust types
 	UPDATE_CRDS=1 $(CARGO) test $(CARGO_FLAGS) --lib crds_in_the_repository

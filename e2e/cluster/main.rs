@@ -15,6 +15,7 @@
 
 mod answers;
 mod audit;
+mod audited;
 mod break_glass;
 mod changes;
 mod chart;

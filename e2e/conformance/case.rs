@@ -33,12 +33,7 @@ impl Case<'_> {
             Err(error) => return Answer::unreadable(error),
         };
         let snapshot = Snapshot::build(definitions, Version::default(), None);
-        let review = match &self.case["review"] {
-            Json::String(file) => {
-                serde_json::from_slice(&fs::read(self.folder.join(file)).unwrap()).unwrap()
-            }
-            review => review.clone(),
-        };
+        let review = self.review();
         let mut answer = Answer::default();
         let object = self.ask(Phase::Mutate, &review, &snapshot, &mut answer);
         if answer.allowed() {
@@ -50,6 +45,16 @@ impl Case<'_> {
             self.ask(Phase::Validate, &review, &snapshot, &mut answer);
         }
         answer
+    }
+
+    /// The AdmissionReview.
+    pub fn review(&self) -> Json {
+        match &self.case["review"] {
+            Json::String(file) => {
+                serde_json::from_slice(&fs::read(self.folder.join(file)).unwrap()).unwrap()
+            }
+            review => review.clone(),
+        }
     }
 
     /// Asks one phase, and gives the object that it leaves.
@@ -97,7 +102,7 @@ impl Case<'_> {
         }
     }
 
-    fn definitions(&self) -> Result<Definitions, String> {
+    pub fn definitions(&self) -> Result<Definitions, String> {
         let mut definitions = Definitions::default();
         for list in ["policies", "bindings", "params", "namespaces"] {
             for item in self.case[list].as_array().into_iter().flatten() {

@@ -13,6 +13,7 @@
 )]
 
 mod answer;
+mod audited;
 mod case;
 mod documents;
 mod expressions;
@@ -44,6 +45,7 @@ fn agrees_with_the_api_server_on_the_corpora() {
     for folder in folders.iter().filter(|folder| folder.join("index.jsonl").exists()) {
         tally.add(run_corpus(folder));
         tally.add(expressions::run(folder));
+        tally.add(audited::disagreeing(folder));
     }
     tally.add(documents::misread(&corpora));
     tally.add(documents::misread_by_an_audit(&corpora));

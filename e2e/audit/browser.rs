@@ -100,6 +100,37 @@ fn the_page_works_in_a_browser() {
     check("#namespace=evil", "1 of 12001 findings", &["&lt;script&gt;document"], &["<script>doc"]);
 }
 
+/// A cluster as clusters are: most of it is in order.
+fn cluster() -> String {
+    let apps = ["web", "cart", "search", "mailer", "ledger", "images", "checkout", "stock"];
+    let mut cluster = String::new();
+    for (place, namespace) in ["shop", "payments", "search", "internal-tools"].iter().enumerate() {
+        for (number, app) in apps.iter().enumerate() {
+            let turn = place * apps.len() + number;
+            let image = match turn % 7 {
+                3 => format!("ghcr.io/acme/{app}:latest"),
+                5 => format!("docker.io/{app}/{app}:2.1"),
+                _ => format!("ghcr.io/acme/{app}:1.{number}"),
+            };
+            let privileged = if turn % 11 == 4 { "true" } else { "false" };
+            let host = if turn % 13 == 6 { "  hostNetwork: true\n" } else { "" };
+            let limits = if turn % 3 == 1 {
+                "{}"
+            } else {
+                "{limits: {memory: 256Mi}, requests: {cpu: 100m}}"
+            };
+            cluster += &format!(
+                "apiVersion: v1\nkind: Pod\nmetadata:\n  name: {app}-{turn}\n  namespace: {namespace}\n  labels: \
+                 {{app.kubernetes.io/name: {app}}}\nspec:\n{host}  securityContext: {{runAsNonRoot: true, seccompProfile: \
+                 {{type: RuntimeDefault}}}}\n  containers:\n  - name: {app}\n    image: {image}\n    resources: {limits}\n    \
+                 securityContext: {{privileged: {privileged}, allowPrivilegeEscalation: false, capabilities: {{drop: \
+                 [ALL]}}}}\n---\n"
+            );
+        }
+    }
+    cluster
+}
+
 /// Writes the pictures in the documentation when it is asked to.
 #[test]
 fn pictures_are_made_of_the_page() {
@@ -110,10 +141,10 @@ fn pictures_are_made_of_the_page() {
     let name = browser().expect("a browser is needed to make pictures");
     let folder = Folder::new("pictures");
     let tree = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let samples = tree.join("docs/samples/audit");
     let policies = tree.join("policies");
+    folder.write("cluster.yaml", cluster());
     let arguments = ["-p", policies.to_str().unwrap(), "-o", "html", "--output-file", "page.html"];
-    let ran = audit(&folder, &[&arguments[..], &[samples.to_str().unwrap()]].concat());
+    let ran = audit(&folder, &[&arguments[..], &["cluster.yaml"]].concat());
     assert_eq!(ran.code, 1, "{}", ran.err);
     // Whoever looks at the picture has another machine.
     let page = folder.read("page.html").replace(&format!("{}/", tree.display()), "");
@@ -125,8 +156,8 @@ fn pictures_are_made_of_the_page() {
     let open = opened.split("<meta http-equiv").next().unwrap().to_owned()
         + opened.split_once("form-action 'none'\">").unwrap().1;
     folder.write("open.html", open);
-    for (file, dark) in [("audit.png", false), ("audit-dark.png", true)] {
-        let picture = tree.join("docs").join(file);
+    for (file, dark) in [("page.png", false), ("page-dark.png", true)] {
+        let picture = tree.join("docs/audit").join(file);
         let shot = format!("--screenshot={}", picture.display());
         let mut arguments = vec![shot.as_str(), "--window-size=1200,900"];
         if dark {

@@ -7,6 +7,8 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::format_collect,
+    clippy::format_push_string,
+    clippy::disallowed_methods,
     missing_docs,
     reason = "a test fails by panicking"
 )]

@@ -16,6 +16,7 @@ mod nesting;
 mod random;
 mod seeds;
 
+use std::io::BufReader;
 use std::panic::catch_unwind;
 use std::time::{Duration, Instant};
 
@@ -93,6 +94,27 @@ fn manifests_are_read_or_refused() {
     fuzz(&seeds::manifests(), |bytes| {
         let Ok(text) = std::str::from_utf8(bytes) else { return };
         let _ = manifest::read("fuzz.yaml", text);
+    });
+}
+
+#[test]
+fn streams_are_the_same_however_they_arrive() {
+    fuzz(&seeds::manifests(), |bytes| {
+        let objects = |chunk: usize| -> Vec<String> {
+            let stream = BufReader::with_capacity(chunk, bytes);
+            let pieces = manifest::Pieces::new("fuzz.yaml", stream);
+            let read =
+                pieces.map(|piece| match piece.and_then(|piece| piece.objects("fuzz.yaml")) {
+                    Ok(objects) => {
+                        let text =
+                            |o: &manifest::Placed| format!("{} {}", o.line, o.document.root());
+                        objects.iter().map(text).collect::<Vec<_>>().join(" ")
+                    }
+                    Err(error) => error.to_string(),
+                });
+            read.collect()
+        };
+        assert_eq!(objects(7), objects(1 << 16));
     });
 }
 

@@ -81,7 +81,7 @@ fn cards(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     let cards = [
         ("", report.objects.to_string(), "objects"),
         ("", share(report.covered, report.objects), "of them with a policy"),
-        ("tone fail", fail.to_string(), "failures"),
+        ("tone fail", fail.to_string(), "failures, by policy and object"),
         ("tone warn", warn.to_string(), "warnings"),
         ("tone error", error.to_string(), "errors"),
         ("tone pass", share(pass, pass + fail + warn + error), "of all answers are passes"),
@@ -114,8 +114,8 @@ fn charts(out: &mut dyn Write, report: &Report) -> io::Result<()> {
         .map(|(name, summary)| (if name.is_empty() { none } else { name.as_str() }, *summary));
     let charts = [
         ("Findings by severity", by_severity.collect()),
-        ("Policies with most findings", most(policies)),
-        ("Namespaces with most findings", most(namespaces)),
+        ("Policies that most objects fail", most(policies)),
+        ("Namespaces with most failures", most(namespaces)),
     ];
     out.write_all(b"<section class=\"charts\">\n")?;
     for (title, chart) in charts {

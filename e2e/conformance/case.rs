@@ -94,6 +94,9 @@ impl Case<'_> {
                 Err(Need::Namespace(name)) => {
                     facts.add_namespace(&name, Some(NamespaceObject::named(&name)));
                 }
+                Err(Need::Images(needed)) => {
+                    facts.add_unknown(&needed, "no registry is asked here");
+                }
                 Err(Need::Authorization(check)) => {
                     let answer = authorize(&self.case["authz"], &check, request.user.name);
                     facts.add_answer(*check, answer);

@@ -32,8 +32,8 @@ const BATCH_BYTES: usize = 256 << 10;
 /// Batches that wait for a worker. The bytes are counted elsewhere; this only keeps small ones from piling up.
 const BATCHES_MAX: usize = 64;
 
-/// Namespaces whose labels one worker remembers not to know. More than a cluster has.
-const NAMESPACES_MAX: usize = 20_000;
+/// Facts that one worker remembers: namespaces, more than a cluster has, and images that it knows nothing of.
+const FACTS_MAX: usize = 20_000;
 
 /// The most threads: beyond it, reading is what takes the time.
 const THREADS_MAX: usize = 64;
@@ -191,7 +191,7 @@ struct Worker<'w, 's> {
 #[derive(Default)]
 struct Kept {
     facts: Facts,
-    namespaces: usize,
+    known: usize,
     plurals: Plurals,
     arena: Arena,
 }
@@ -246,7 +246,7 @@ impl<'s> Worker<'_, 's> {
             }
         };
         object.called = Arc::new(ObjectRef::of(&existing));
-        match self.ask(&existing, &mut kept.facts, &mut kept.namespaces, &mut kept.arena) {
+        match self.ask(&existing, &mut kept.facts, &mut kept.known, &mut kept.arena) {
             Ok(examined) => {
                 object.findings = self.auditor.findings(&examined, &object.called);
                 object.answers =
@@ -262,17 +262,21 @@ impl<'s> Worker<'_, 's> {
         &self,
         existing: &Existing<'_>,
         facts: &mut Facts,
-        namespaces: &mut usize,
+        kept: &mut usize,
         arena: &mut Arena,
     ) -> Result<Examined<'s>, Need> {
+        if *kept > FACTS_MAX {
+            *facts = Facts::new();
+            *kept = 0;
+        }
         for _ in 0..ROUNDS_MAX {
             match self.auditor.examine(existing, facts, arena) {
+                Err(Need::Images(needed)) => {
+                    *kept += 1;
+                    facts.add_unknown(&needed, "no registry is asked here");
+                }
                 Err(Need::Namespace(name)) => {
-                    *namespaces += 1;
-                    if *namespaces > NAMESPACES_MAX {
-                        *facts = Facts::new();
-                        *namespaces = 1;
-                    }
+                    *kept += 1;
                     let known = self.snapshot.namespace(&name).cloned();
                     let namespace = known.unwrap_or_else(|| NamespaceObject::named(&name));
                     facts.add_namespace(&name, Some(namespace));

@@ -23,6 +23,10 @@ mod chart;
 mod control_plane;
 mod entries;
 mod helm;
+#[path = "../cosign/http.rs"]
+#[allow(dead_code, reason = "only the tests of cosign read headers")]
+mod http;
+mod images;
 mod installed;
 mod kubectl;
 mod lessons;
@@ -31,10 +35,16 @@ mod outages;
 mod pki;
 #[allow(dead_code, reason = "only the chaos tests send signals")]
 mod processes;
+#[path = "../cosign/push.rs"]
+#[allow(dead_code, reason = "only the tests of cosign forge signatures")]
+mod push;
 mod release;
 mod schemas;
 mod server;
 mod starter_set;
+#[path = "../cosign/tools.rs"]
+#[allow(dead_code, reason = "only the tests of cosign verify by the command line")]
+mod tools;
 
 use crate::control_plane::ControlPlane;
 use crate::kubectl::Kubectl;
@@ -57,6 +67,8 @@ struct World {
     run: Run,
     kubectl: Kubectl,
     server: Mutex<Server>,
+    /// Where images are. It ends with the run.
+    registry: tools::Registry,
     /// Held, so that its processes live as long as the run.
     _control_plane: Option<ControlPlane>,
 }
@@ -80,8 +92,9 @@ impl World {
         kubectl.run(&["apply", "--server-side", "-f", &reports]).assert_accepted();
         // Where its certificate and the params of the starter set live.
         kubectl.run(&["create", "namespace", "portcullis-system"]);
-        let server = Mutex::new(Server::new());
-        Self { run, kubectl, server, _control_plane: control_plane }
+        let registry = tools::Registry::start();
+        let server = Mutex::new(Server::new(&registry.host));
+        Self { run, kubectl, server, registry, _control_plane: control_plane }
     }
 
     /// The server, running.

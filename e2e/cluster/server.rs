@@ -11,13 +11,15 @@ const READY_PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Server {
     port: u16,
+    /// A registry that is asked without TLS.
+    registry: String,
     process: Option<Process>,
 }
 
 impl Server {
-    pub fn new() -> Self {
+    pub fn new(registry: &str) -> Self {
         let [port] = free_ports();
-        Self { port, process: None }
+        Self { port, registry: registry.to_owned(), process: None }
     }
 
     /// Starts it and waits until it is ready. Answers how long that took.
@@ -30,6 +32,7 @@ impl Server {
             .arg(kubectl.kubeconfig())
             .arg("--listen")
             .arg(format!("127.0.0.1:{}", self.port))
+            .args(["--plain-http", &self.registry])
             .arg("--webhook-url")
             .arg(self.url(""));
         let mut process = run.spawn("portcullis", &mut command);

@@ -10,7 +10,7 @@ use kube::{Client, Error, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::controller::uninstall::{Place, holder};
-use crate::policy::api::{MutatingPolicy, PolicyStatus, ValidatingPolicy};
+use crate::policy::api::{ImagePolicy, MutatingPolicy, PolicyStatus, ValidatingPolicy};
 
 /// The name of both webhook configurations.
 const CONFIGURATIONS: &str = "portcullis";
@@ -31,7 +31,7 @@ pub struct Survey {
 /// One policy, as its status has it.
 #[derive(Debug)]
 pub struct Policy {
-    /// `ValidatingPolicy` or `MutatingPolicy`.
+    /// `ValidatingPolicy`, `MutatingPolicy` or `ImagePolicy`.
     pub kind: String,
     /// Its name.
     pub name: String,
@@ -50,6 +50,11 @@ pub async fn survey(client: &Client, place: &Place, now: Timestamp) -> Result<Su
     let mutating = mutating.get_opt(CONFIGURATIONS).await?;
     let mut policies = policies(client, |p: &ValidatingPolicy| p.status.clone()).await?;
     policies.extend(self::policies(client, |p: &MutatingPolicy| p.status.clone()).await?);
+    match self::policies(client, |p: &ImagePolicy| p.status.clone()).await {
+        // Without their CRD there are none.
+        Err(Error::Api(status)) if status.code == 404 => {}
+        listed => policies.extend(listed?),
+    }
     Ok(Survey {
         holder: holder(client, place, now).await?,
         validating: validating.map(|found| found.webhooks.unwrap_or_default().len()),

@@ -4,12 +4,21 @@
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-use crate::policy::api::{BreakGlass, MutatingPolicy, PolicyBinding, ValidatingPolicy};
+use crate::policy::api::{
+    BreakGlass, ImagePolicy, MutatingPolicy, PolicyBinding, TrustRoot, ValidatingPolicy,
+};
 
 /// File names in `crds/`, and their content in YAML.
 pub fn crds() -> Vec<(String, String)> {
-    [ValidatingPolicy::crd(), MutatingPolicy::crd(), PolicyBinding::crd(), BreakGlass::crd()]
-        .iter()
+    let all = [
+        ValidatingPolicy::crd(),
+        MutatingPolicy::crd(),
+        ImagePolicy::crd(),
+        TrustRoot::crd(),
+        PolicyBinding::crd(),
+        BreakGlass::crd(),
+    ];
+    all.iter()
         .map(|crd| {
             let mut value = serde_json::to_value(crd).unwrap_or_default();
             tidy(&mut value);

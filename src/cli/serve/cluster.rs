@@ -17,6 +17,7 @@ use crate::cli::serve::{Place, ServeArgs, bind, clients, ledger, traces};
 use crate::cli::{Exit, Failure};
 use crate::controller::audit;
 use crate::controller::certificates::authority::Material;
+use crate::controller::images::WithImages;
 use crate::controller::registration::Endpoint;
 use crate::controller::{Channels, ClusterSource, Options, connect, install_crds, now, start};
 use crate::server::review::Reviewer;
@@ -144,6 +145,7 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let listener = bind(args.listen()).await?;
     let metrics = Arc::new(Metrics::new());
     let source = ClusterSource::new(client.clone(), metrics.clone());
+    let source = WithImages::new(source, args.registry.client()?);
     let reviewer = Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces(args)?);
     let reviewer = Arc::new(reviewer);
     let (snapshot_sender, snapshots) = watch::channel(None);

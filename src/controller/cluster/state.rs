@@ -24,6 +24,10 @@ pub enum Watched {
     Validating,
     /// MutatingPolicies.
     Mutating,
+    /// ImagePolicies.
+    Images,
+    /// TrustRoots.
+    TrustRoots,
     /// PolicyBindings.
     Bindings,
     /// Namespaces.
@@ -40,9 +44,11 @@ pub enum Watched {
 
 impl Watched {
     /// What is watched always.
-    pub const BASE: [Watched; 5] = [
+    pub const BASE: [Watched; 7] = [
         Watched::Validating,
         Watched::Mutating,
+        Watched::Images,
+        Watched::TrustRoots,
         Watched::Bindings,
         Watched::Namespaces,
         Watched::BreakGlasses,
@@ -272,13 +278,15 @@ impl State {
     }
 
     /// How many objects are kept, by what they are: words for a metric, few of them.
-    pub fn counts(&self) -> [(&'static str, usize); 6] {
+    pub fn counts(&self) -> [(&'static str, usize); 8] {
         let count = |wanted: &Watched| self.objects.get(wanted).map_or(0, |s| s.objects.len());
         let is_param = |watched: &Watched| matches!(watched, Watched::Params(_));
         let params = self.objects.iter().filter(|(watched, _)| is_param(watched));
         [
             ("validatingpolicies", count(&Watched::Validating)),
             ("mutatingpolicies", count(&Watched::Mutating)),
+            ("imagepolicies", count(&Watched::Images)),
+            ("trustroots", count(&Watched::TrustRoots)),
             ("policybindings", count(&Watched::Bindings)),
             ("namespaces", count(&Watched::Namespaces)),
             ("breakglasses", count(&Watched::BreakGlasses)),
@@ -289,7 +297,7 @@ impl State {
     /// What status needs; nothing before the first snapshot.
     pub fn observed(&self) -> Option<Observed> {
         let snapshot = self.snapshot.clone()?;
-        let kinds = [Watched::Validating, Watched::Mutating, Watched::Bindings];
+        let kinds = [Watched::Validating, Watched::Mutating, Watched::Images, Watched::Bindings];
         let objects = kinds.into_iter().flat_map(|watched| {
             let store = self.objects.get(&watched);
             store.into_iter().flat_map(|store| store.objects.values()).map(move |object| {

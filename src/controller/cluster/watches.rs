@@ -27,7 +27,9 @@ use crate::controller::limits::{
     WATCH_SECONDS_MAX,
 };
 use crate::json::Document;
-use crate::policy::api::{BreakGlass, MutatingPolicy, PolicyBinding, ValidatingPolicy};
+use crate::policy::api::{
+    BreakGlass, ImagePolicy, MutatingPolicy, PolicyBinding, TrustRoot, ValidatingPolicy,
+};
 use crate::policy::definitions::ParamScope;
 use crate::policy::manifest;
 use crate::telemetry::Metrics;
@@ -77,6 +79,8 @@ pub(in crate::controller::cluster) fn watch_base(
     let resource = match &watched {
         Watched::Validating => ApiResource::erase::<ValidatingPolicy>(&()),
         Watched::Mutating => ApiResource::erase::<MutatingPolicy>(&()),
+        Watched::Images => ApiResource::erase::<ImagePolicy>(&()),
+        Watched::TrustRoots => ApiResource::erase::<TrustRoot>(&()),
         Watched::Bindings => ApiResource::erase::<PolicyBinding>(&()),
         Watched::BreakGlasses => ApiResource::erase::<BreakGlass>(&()),
         Watched::NativeValidating => ApiResource::erase::<ValidatingAdmissionPolicy>(&()),
@@ -85,10 +89,15 @@ pub(in crate::controller::cluster) fn watch_base(
             ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&())
         }
     };
-    // Without its CRD there is no BreakGlass: that must not keep us from being ready. Old API servers have no policies.
+    // Without their CRDs there are no BreakGlasses and no image policies: that must not keep us from being ready. Old API
+    // servers have no policies.
     let is_optional = matches!(
         watched,
-        Watched::BreakGlasses | Watched::NativeValidating | Watched::NativeBindings
+        Watched::BreakGlasses
+            | Watched::Images
+            | Watched::TrustRoots
+            | Watched::NativeValidating
+            | Watched::NativeBindings
     );
     let watch = Watch { client, watched, resource, changes, metrics };
     Task::spawn(async move {
@@ -273,10 +282,15 @@ impl Watch {
             kind: self.resource.kind.clone(),
         });
         let status = object.data.get("status").cloned();
-        let is_ours =
-            matches!(self.watched, Watched::Validating | Watched::Mutating | Watched::Bindings);
-        let is_policy =
-            is_ours || matches!(self.watched, Watched::NativeValidating | Watched::NativeBindings);
+        let is_ours = matches!(
+            self.watched,
+            Watched::Validating | Watched::Mutating | Watched::Images | Watched::Bindings
+        );
+        let is_policy = is_ours
+            || matches!(
+                self.watched,
+                Watched::TrustRoots | Watched::NativeValidating | Watched::NativeBindings
+            );
         let (key, uid) = (key(&object), object.uid().unwrap_or_default());
         let generation = object.metadata.generation;
         let resource_version = object.resource_version().unwrap_or_default();

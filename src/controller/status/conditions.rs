@@ -31,9 +31,9 @@ const AUDITABLE: &str = "Auditable";
 pub struct Known<'s> {
     snapshot: &'s Snapshot,
     types: &'s TypeWarnings,
-    policies: HashMap<(PolicyKind, &'s str), &'s Bound>,
+    policies: HashMap<(&'static str, &'s str), &'s Bound>,
     /// What the API server sends us requests for.
-    registered: HashMap<(PolicyKind, &'s str), [u8; 32]>,
+    registered: HashMap<(&'static str, &'s str), [u8; 32]>,
     /// Each binding with the policies that it names.
     bindings: BTreeMap<&'s str, (&'s Binding, Vec<&'s Bound>)>,
 }
@@ -57,7 +57,7 @@ impl<'s> Known<'s> {
         types: &'s TypeWarnings,
     ) -> Known<'s> {
         let ours = |bound: &&Bound| bound.policy.origin == Origin::Portcullis;
-        let key = |bound: &'s Bound| (bound.policy.kind, bound.policy.name.as_str());
+        let key = |bound: &'s Bound| (bound.policy.kind_name(), bound.policy.name.as_str());
         let snapshot = &*observed.snapshot;
         let mut bindings: BTreeMap<&str, (&Binding, Vec<&Bound>)> = BTreeMap::new();
         for bound in snapshot.policies().filter(ours) {
@@ -85,10 +85,12 @@ impl<'s> Known<'s> {
     /// The status that an object should have; none while that is not known.
     pub fn status(&self, object: &ObservedObject, now: Timestamp) -> Option<PolicyStatus> {
         let kind = match object.watched {
-            Watched::Validating => PolicyKind::ValidatingPolicy,
-            Watched::Mutating => PolicyKind::MutatingPolicy,
+            Watched::Validating => "ValidatingPolicy",
+            Watched::Mutating => "MutatingPolicy",
+            Watched::Images => "ImagePolicy",
             Watched::Bindings => return self.binding_status(object, now),
             Watched::Namespaces
+            | Watched::TrustRoots
             | Watched::BreakGlasses
             | Watched::NativeValidating
             | Watched::NativeBindings
@@ -156,7 +158,7 @@ impl<'s> Known<'s> {
                 format!("nothing puts it in force: set {field}, or create a PolicyBinding");
             return said(false, "NotBound", message);
         }
-        let key = (policy.kind, policy.name.as_str());
+        let key = (policy.kind_name(), policy.name.as_str());
         if self.registered.get(&key) != Some(&bound.digest) {
             return said(false, "NotRegistered", "the API server does not ask about it yet");
         }

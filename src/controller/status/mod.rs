@@ -26,7 +26,9 @@ use crate::controller::limits::{RETRY_INTERVAL_MAX, STATUS_INTERVAL, STATUS_WRIT
 use crate::controller::registration::FIELD_MANAGER;
 use crate::controller::status::conditions::{Known, says_the_same};
 use crate::controller::status::types::TypeWarnings;
-use crate::policy::api::{MutatingPolicy, PolicyBinding, PolicyStatus, ValidatingPolicy};
+use crate::policy::api::{
+    ImagePolicy, MutatingPolicy, PolicyBinding, PolicyStatus, ValidatingPolicy,
+};
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::Written;
@@ -139,6 +141,7 @@ async fn write(
     let resource = match object.watched {
         Watched::Validating => ApiResource::erase::<ValidatingPolicy>(&()),
         Watched::Mutating => ApiResource::erase::<MutatingPolicy>(&()),
+        Watched::Images => ApiResource::erase::<ImagePolicy>(&()),
         _ => ApiResource::erase::<PolicyBinding>(&()),
     };
     let patch = json!({

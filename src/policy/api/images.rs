@@ -1,10 +1,12 @@
 //! ImagePolicy and TrustRoot: whose images may run, and whom that is traced back to.
 
+#![expect(clippy::duplicated_attributes, reason = "each printer column has a type of its own")]
+
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::api::{FailurePolicy, MatchResources, ValidationAction};
+use crate::policy::api::{FailurePolicy, MatchResources, PolicyStatus, ValidationAction};
 
 /// Which images must be signed by whom, and what must be attested of them.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -15,8 +17,28 @@ use crate::policy::api::{FailurePolicy, MatchResources, ValidationAction};
     plural = "imagepolicies",
     shortname = "ipol",
     category = "portcullis",
+    status = "PolicyStatus",
     derive = "PartialEq",
-    doc = "Which images must be signed by whom, and what must be attested of them."
+    doc = "Which images must be signed by whom, and what must be attested of them.",
+    printcolumn(
+        name = "Images",
+        type_ = "string",
+        json_path = ".spec.images",
+        description = "The images that it is about."
+    ),
+    printcolumn(
+        name = "Actions",
+        type_ = "string",
+        json_path = ".spec.validationActions",
+        description = "What happens to a request with an image that does not pass."
+    ),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = r#".status.conditions[?(@.type=="Ready")].status"#,
+        description = "Whether the policy compiled and is in force."
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -30,19 +52,19 @@ use crate::policy::api::{FailurePolicy, MatchResources, ValidationAction};
 pub struct ImagePolicySpec {
     /// The images, as globs over registry and repository. A host is matched whole (`*.` before a domain and `*` for all
     /// may stand for it), `*` stays inside one part of the path, `**` stands for whole parts. `**` alone is every image.
-    #[schemars(length(min = 1, max = 256), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(min = 1, max = 256), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
     pub images: Vec<String>,
     /// Images that are not meant, as globs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 256), inner(length(min = 1, max = 512)), extend("x-kubernetes-list-type" = "set"))]
     pub exclude_images: Vec<String>,
     /// Whose signatures count.
     #[schemars(length(min = 1, max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
     pub authorities: Vec<ImageAuthority>,
     /// How many of the authorities must have signed; 1 if it does not say, and 0 where attestations are enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 16))]
-    pub required: Option<u32>,
+    #[x_kube(validation = Rule::new("self >= 0 && self <= 16").message("must be from 0 to 16"))]
+    pub required: Option<i32>,
     /// What must be attested, all of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
@@ -180,7 +202,7 @@ pub struct ImageAttestation {
     pub predicate_type: String,
     /// The names of the authorities of the policy that may attest it; any of them if it does not say.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "set"))]
+    #[schemars(length(max = 16), inner(length(min = 1, max = 63)), extend("x-kubernetes-list-type" = "set"))]
     pub authorities: Vec<String>,
     /// What must be true of what is attested. One attestation that meets all of it is enough.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -162,7 +162,7 @@ impl ImageRules {
         let attestations = (spec.attestations.iter().take(ATTESTATIONS_MAX).enumerate())
             .map(|(place, attestation)| compiler.attestation(place, attestation, &authorities))
             .collect();
-        let required = spec.required.unwrap_or(1) as usize;
+        let required = usize::try_from(spec.required.unwrap_or(1)).unwrap_or(usize::MAX);
         if required > authorities.len() {
             compiler.tell("spec.required", "there are fewer authorities than are required");
         }

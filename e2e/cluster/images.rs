@@ -1,0 +1,151 @@
+//! Image policies on a real API server: what a person at `kubectl` is told of images that cosign signed, and of those that
+//! it did not.
+
+use crate::processes::eventually;
+use crate::push::Repository;
+use crate::tools::cosign;
+use crate::{PATIENCE, PEACE, Space, WORLD, pod};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+use serde_json::{Value, json};
+
+/// A policy over the registry of the run, for Pods of the namespace.
+fn policy(space: &Space, authority: &Value) -> String {
+    json!({
+        "apiVersion": "portcullis.dev/v1alpha1", "kind": "ImagePolicy",
+        "metadata": {"name": space.name},
+        "spec": {
+            "images": [format!("{}/**", WORLD.registry.host), "127.0.0.1:1/**"],
+            "authorities": [authority],
+            "matchConstraints": {
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space.name}},
+                "resourceRules": [{
+                    "apiGroups": [""], "apiVersions": ["v1"],
+                    "operations": ["CREATE", "UPDATE"], "resources": ["pods"],
+                }],
+            },
+        },
+    })
+    .to_string()
+}
+
+fn key_pair() -> String {
+    let folder = WORLD.run.folder.join("cosign");
+    std::fs::create_dir_all(&folder).unwrap();
+    assert_eq!(cosign(&folder, &["generate-key-pair"]).code, 0);
+    std::fs::read_to_string(folder.join("cosign.pub")).unwrap()
+}
+
+#[test]
+fn rejects_a_pod_with_an_unsigned_image() {
+    let _peace = PEACE.read();
+    let space = Space::open("unsigned");
+    let host = WORLD.registry.host.clone();
+    let image = |name: &str| Repository { host: host.clone(), name: name.to_owned() };
+    let public = key_pair();
+    let signed = image("signed").image("v1", "signed");
+    image("unsigned").image("v1", "unsigned");
+    let reference = format!("{host}/signed@{signed}");
+    let folder = WORLD.run.folder.join("cosign");
+    let arguments = [
+        "sign",
+        "--key",
+        "cosign.key",
+        "--tlog-upload=false",
+        "--use-signing-config=false",
+        "--yes",
+        &reference,
+    ];
+    assert_eq!(cosign(&folder, &arguments).code, 0);
+    let bad = pod("bad", &format!("{host}/unsigned:v1"));
+    let why = format!("image `{host}/unsigned:v1`: authority `release`: no signature was found");
+    let authority = json!({"name": "release", "key": {"publicKey": public}});
+    space.apply_until(&policy(&space, &authority), &bad, &why);
+
+    let said = space.kubectl.apply(&bad);
+    println!("$ kubectl apply -f bad.yaml\n{}", said.stderr);
+    said.assert_rejected(&["ImagePolicy 'e2e-unsigned'", &why]);
+    space.kubectl.apply(&pod("good", &format!("{host}/signed:v1"))).assert_accepted();
+    let down = pod("down", "127.0.0.1:1/app:v1");
+    space.kubectl.apply(&down).assert_rejected(&["127.0.0.1:1 can't be reached"]);
+    // Of no policy's registry.
+    space.kubectl.apply(&pod("other", "registry.example.com/app:v1")).assert_accepted();
+    eventually("the policy says that it is ready", PATIENCE, || {
+        let policy = WORLD.kubectl.get("imagepolicy", &space.name);
+        match policy["status"]["conditions"].as_array().is_some_and(|conditions| {
+            conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
+        }) {
+            true => Ok(()),
+            false => Err(policy["status"].to_string()),
+        }
+    });
+}
+
+#[test]
+fn a_policy_waits_for_its_trust_root() {
+    let _peace = PEACE.read();
+    let space = Space::open("trust-root");
+    let key = KeyPair::generate().unwrap().public_key_pem();
+    let authority = json!({"name": "logged", "key": {
+        "publicKey": key, "transparencyLog": {"name": space.name},
+    }});
+    space.apply(&policy(&space, &authority));
+    let says = |expect: &str| {
+        eventually(expect, PATIENCE, || {
+            let status = WORLD.kubectl.get("imagepolicy", &space.name)["status"].to_string();
+            if status.contains(expect) { Ok(()) } else { Err(status) }
+        });
+    };
+    says("there is no TrustRoot `e2e-trust-root`");
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority = params.self_signed(&KeyPair::generate().unwrap()).unwrap().pem();
+    let root = json!({
+        "apiVersion": "portcullis.dev/v1alpha1", "kind": "TrustRoot",
+        "metadata": {"name": space.name},
+        "spec": {"keys": {"certificateAuthorities": [authority], "transparencyLogs": [key]}},
+    });
+    space.apply(&root.to_string());
+    says("\"reason\":\"InForce\"");
+}
+
+#[test]
+fn the_api_server_refuses_what_makes_no_sense() {
+    let _peace = PEACE.read();
+    let space = Space::open("nonsense");
+    let good = json!({"name": "a", "static": "Fail"});
+    let spoiled = |spoil: &dyn Fn(&mut Value)| {
+        let mut policy: Value = serde_json::from_str(&policy(&space, &good)).unwrap();
+        spoil(&mut policy["spec"]);
+        policy.to_string()
+    };
+    let rows: [(&dyn Fn(&mut Value), &str); 6] = [
+        (
+            &|spec| spec["required"] = json!(2),
+            "required must not be more than there are authorities",
+        ),
+        (
+            &|spec| spec["required"] = json!(0),
+            "without a required authority there must be an attestation",
+        ),
+        (
+            &|spec| spec["authorities"][0]["static"] = Value::Null,
+            "exactly one of key, keyless, certificate and static",
+        ),
+        (&|spec| spec["authorities"] = json!([]), "should have at least 1 items"),
+        (
+            &|spec| {
+                spec["attestations"] =
+                    json!([{"name": "a", "predicateType": "p", "authorities": ["b"]}])
+            },
+            "names an authority that the policy does not have",
+        ),
+        (
+            &|spec| spec["authorities"][0] = json!({"name": "a", "keyless": {"issuer": "i"}}),
+            "exactly one of subject and subjectPattern is required",
+        ),
+    ];
+    for (spoil, expect) in rows {
+        WORLD.kubectl.try_apply(&spoiled(spoil)).assert_rejected(&[expect]);
+    }
+    WORLD.kubectl.try_apply(&spoiled(&|_| ())).assert_accepted();
+}

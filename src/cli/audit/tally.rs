@@ -1,6 +1,6 @@
 //! What is kept of an audit: counts of everything, and findings up to a limit. What is written of it is not known here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,9 +8,10 @@ use crate::audit::report::Summary;
 use crate::audit::{Auditor, Finding, PolicyRef, Verdict};
 use crate::cli::audit::baseline::{self, Baseline, Identity};
 use crate::cli::audit::places::Places;
-use crate::cli::audit::work::Done;
+use crate::cli::audit::work::{Done, PolicyId};
 use crate::cli::{Exit, Failure};
 use crate::policy::api::Severity;
+use crate::policy::compile::Policy;
 use crate::policy::manifest::ManifestError;
 use crate::policy::snapshot::Snapshot;
 
@@ -60,7 +61,8 @@ pub struct PolicyTally {
 #[derive(Debug)]
 pub struct Tally {
     report: Report,
-    policies: BTreeMap<(String, String), usize>,
+    /// Where each policy is in the report.
+    policies: HashMap<PolicyId, usize>,
     baseline: Baseline,
     grave: Grave,
     wants_identities: bool,
@@ -110,8 +112,12 @@ impl Tally {
         let auditor = Auditor::new(snapshot);
         let mut refs: Vec<Arc<PolicyRef>> = auditor.policies().cloned().collect();
         refs.sort_by(|a, b| (&a.name, a.kind).cmp(&(&b.name, b.kind)));
-        let key = |policy: &PolicyRef| (policy.kind.to_owned(), policy.name.clone());
-        let policies = refs.iter().enumerate().map(|(at, policy)| (key(policy), at)).collect();
+        let place = |policy: &Policy| {
+            refs.iter().position(|r| r.name == policy.name && r.kind == policy.kind_name())
+        };
+        let places = snapshot.policies().map(|bound| &*bound.policy);
+        let places = places.filter_map(|policy| Some((PolicyId::of(policy), place(policy)?)));
+        let policies = places.collect();
         let empty = |policy| PolicyTally { policy, summary: Summary::default() };
         let left_out = auditor.left_out().into_iter();
         let left_out = left_out.map(|(bound, why)| {
@@ -129,27 +135,25 @@ impl Tally {
     ///
     /// # Errors
     /// If a baseline would be longer than it may be.
-    pub fn add(&mut self, done: Done<'_>) -> Result<(), Failure> {
+    pub fn add(&mut self, done: Done) -> Result<(), Failure> {
         for error in done.unreadable {
             self.unreadable(error);
+        }
+        for (policy, summary) in done.policies {
+            let place = self.policies.get(&policy).and_then(|at| self.report.policies.get_mut(*at));
+            if let Some(tally) = place {
+                tally.summary += summary;
+            }
         }
         for object in done.objects {
             let report = &mut self.report;
             report.objects += 1;
-            report.covered += u64::from(!object.answers.is_empty());
-            let summary = object.summary();
-            report.summary += summary;
+            report.covered += u64::from(object.summary.total() > 0);
+            report.summary += object.summary;
             match report.namespaces.get_mut(&object.called.namespace) {
-                Some(known) => *known += summary,
+                Some(known) => *known += object.summary,
                 None => {
-                    report.namespaces.insert(object.called.namespace.clone(), summary);
-                }
-            }
-            for (policy, verdict) in &object.answers {
-                let key = (policy.kind_name().to_owned(), policy.name.clone());
-                let place = self.policies.get(&key).and_then(|at| report.policies.get_mut(*at));
-                if let Some(tally) = place {
-                    *tally.summary.of(*verdict) += 1;
+                    report.namespaces.insert(object.called.namespace.clone(), object.summary);
                 }
             }
             for finding in object.findings {

@@ -7,7 +7,7 @@ IMAGE ?= portcullis:dev
 E2E_THREADS ?= 4
 
 .DEFAULT_GOAL := help
-.PHONY: run test check e2e chaos differential fuzz bench pictures crds chart schemas image conformance help
+.PHONY: run test check e2e chaos scale differential fuzz bench pictures crds chart schemas image conformance help
 
 run: ## build, serve policies/ over HTTPS, show three sample requests decided, keep serving
 	$(CARGO) run --release $(CARGO_FLAGS) --bin portcullis -- serve --policies policies --samples docs/samples
@@ -29,9 +29,13 @@ e2e: ## run the tests against the real cosign, etcd and kube-apiserver (built on
 	$(CARGO) test $(CARGO_FLAGS) --test cosign
 	$(CARGO) test $(CARGO_FLAGS) --test cluster -- --test-threads=$(E2E_THREADS)
 	$(CARGO) test $(CARGO_FLAGS) --test chaos
+	$(CARGO) test $(CARGO_FLAGS) --test scale
 
 chaos: ## break what can break while a client writes, in full sizes, and print a table; half an hour
 	CHAOS=full $(CARGO) test $(CARGO_FLAGS) --test chaos -- --nocapture
+
+scale: ## audit 100,000 objects in a real API server and print what it took; a quarter of an hour
+	SCALE=full $(CARGO) test $(CARGO_FLAGS) --release --test scale -- --nocapture
 
 differential: ## compare N random expressions (default 100000) with the API server's own CEL, from SEED on
 	DIFFERENTIAL_CASES=$(or $(N),100000) DIFFERENTIAL_SEED=$(or $(SEED),1) \

@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 use jiff::Timestamp;
 
 use crate::audit::examine::{Answer, Failed};
-use crate::audit::finding::{Finding, ObjectRef, PolicyRef, Verdict};
+use crate::audit::finding::{Finding, ObjectRef, PolicyRef, Rule, Verdict};
 use crate::audit::report::Summary;
 use crate::audit::store::entry::{Entry, Failure, Uid};
 use crate::audit::store::policies::Policies;
@@ -308,7 +308,10 @@ impl Store {
             };
             Some(Lasting { finding, since: failure.since })
         };
-        entry.failures.iter().filter_map(lasting).collect()
+        let mut all: Vec<Lasting> = entry.failures.iter().filter_map(lasting).collect();
+        // Another replica, which asked in another order, has to tell the same.
+        all.sort_by(|a, b| place(&a.finding).cmp(&place(&b.finding)));
+        all
     }
 
     fn forget_all(&mut self, kind: &GroupResource, is_gone: impl Fn(&Entry) -> bool) {
@@ -411,6 +414,12 @@ impl Store {
         self.passes.insert(Arc::clone(&set));
         set
     }
+}
+
+/// The order of an object's findings.
+fn place(finding: &Finding) -> (&str, &str, Rule, Option<&str>, Option<&str>) {
+    let Finding { policy, rule, binding, param, .. } = finding;
+    (policy.kind, &policy.name, *rule, binding.as_deref(), param.as_deref())
 }
 
 impl Objects {

@@ -33,6 +33,9 @@ pub enum Unauditable {
     /// It changes what comes in.
     #[error("it changes objects and judges none")]
     Mutates,
+    /// It asks registries.
+    #[error("it verifies images, which is done at admission only")]
+    Images,
     /// It does not compile, and never did.
     #[error("it does not compile")]
     Broken,
@@ -79,6 +82,7 @@ impl Bound {
 pub(in crate::policy) struct Written<'s> {
     pub is_wanted: bool,
     pub mutates: bool,
+    pub verifies_images: bool,
     pub rules: &'s [NamedRule],
     pub variables: &'s [Variable],
     /// Match conditions and validations. What messages and annotations read changes no verdict.
@@ -93,6 +97,9 @@ impl Written<'_> {
         }
         if !self.is_wanted {
             return Err(Unauditable::Off);
+        }
+        if self.verifies_images {
+            return Err(Unauditable::Images);
         }
         let matches = |operation: Operation| self.rules.iter().any(|rule| covers(rule, operation));
         let (created, updated) = (matches(Operation::Create), matches(Operation::Update));

@@ -412,6 +412,7 @@ impl Compiler {
         let written = Written {
             is_wanted: head.about.background,
             mutates: head.kind == PolicyKind::MutatingPolicy,
+            verifies_images: matches!(body, Body::Images(_)),
             rules: &head.constraints.resource_rules,
             variables: head.variables,
             deciding: deciding(&conditions, &body),

@@ -12,11 +12,12 @@ use crate::cli::audit::output::severity;
 use crate::cli::audit::tally::{Found, Report};
 use crate::policy::api::Severity;
 
-/// Everything, in one run.
+/// Everything, in one run. Results are written one by one: there may be many.
 pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     let mut rules = Rules::default();
-    let results: Vec<Json> =
-        report.found.iter().map(|found| result(report, found, &mut rules)).collect();
+    for found in &report.found {
+        rules.place(report, found);
+    }
     let notification = |error: &crate::policy::manifest::ManifestError| {
         json!({
             "level": "error",
@@ -24,26 +25,31 @@ pub fn write(out: &mut dyn Write, report: &Report) -> io::Result<()> {
             "locations": [location(&error.file, error.line, "")],
         })
     };
-    let sarif = json!({
-        "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
-                "name": "portcullis",
-                "version": env!("CARGO_PKG_VERSION"),
-                "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": rules.rules,
-            }},
-            "invocations": [{
-                "executionSuccessful": report.unreadable.is_empty(),
-                "toolExecutionNotifications":
-                    report.unreadable.iter().map(notification).collect::<Vec<Json>>(),
-            }],
-            "results": results,
+    let run = json!({
+        "tool": {"driver": {
+            "name": "portcullis",
+            "version": env!("CARGO_PKG_VERSION"),
+            "semanticVersion": env!("CARGO_PKG_VERSION"),
+            "rules": rules.rules,
+        }},
+        "invocations": [{
+            "executionSuccessful": report.unreadable.is_empty(),
+            "toolExecutionNotifications":
+                report.unreadable.iter().map(notification).collect::<Vec<Json>>(),
         }],
     });
-    serde_json::to_writer_pretty(&mut *out, &sarif)?;
-    writeln!(out)
+    let run = serde_json::to_string_pretty(&run)?;
+    let run = run.strip_suffix('}').unwrap_or(&run).trim_end();
+    let schema = "https://json.schemastore.org/sarif-2.1.0.json";
+    write!(
+        out,
+        "{{\"$schema\": \"{schema}\", \"version\": \"2.1.0\", \"runs\": [{run},\n  \"results\": ["
+    )?;
+    for (number, found) in report.found.iter().enumerate() {
+        out.write_all(if number == 0 { b"\n    " } else { b",\n    " })?;
+        serde_json::to_writer(&mut *out, &result(report, found, &mut rules))?;
+    }
+    writeln!(out, "]\n}}]}}")
 }
 
 /// Each rule of each policy, once.
@@ -53,13 +59,23 @@ struct Rules {
     places: HashMap<String, usize>,
 }
 
+impl Rules {
+    /// The name of the rule of a finding, and where it is.
+    fn place(&mut self, report: &Report, found: &Found) -> (String, usize) {
+        let finding = &found.finding;
+        let id = format!("{}/{}", finding.policy.name, finding.rule);
+        let place =
+            *self.places.entry(format!("{} {id}", finding.policy.kind)).or_insert_with(|| {
+                self.rules.push(rule(report, found, &id));
+                self.rules.len() - 1
+            });
+        (id, place)
+    }
+}
+
 fn result(report: &Report, found: &Found, rules: &mut Rules) -> Json {
     let finding = &found.finding;
-    let id = format!("{}/{}", finding.policy.name, finding.rule);
-    let place = *rules.places.entry(format!("{} {id}", finding.policy.kind)).or_insert_with(|| {
-        rules.rules.push(rule(report, found, &id));
-        rules.rules.len() - 1
-    });
+    let (id, place) = rules.place(report, found);
     let mut result = json!({
         "ruleId": id,
         "ruleIndex": place,

@@ -68,7 +68,7 @@ struct Tools {
     clock: fn() -> Timestamp,
 }
 
-/// Audits on a thread of its own, whenever this replica leads, until nobody says any more whether it does.
+/// Audits on a thread of its own, whenever this replica leads, until nobody publishes policies any more.
 pub fn start(
     client: Client,
     options: Options,
@@ -79,7 +79,14 @@ pub fn start(
 ) {
     let tools = Tools { client, options, version, metrics, clock };
     let work = move || match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime.block_on(keep(tools, inputs)),
+        Ok(runtime) => runtime.block_on(async {
+            let snapshots = inputs.snapshots.clone();
+            // Whatever it waits for then: a replica that stops gives its Lease back when nobody asks who leads.
+            tokio::select! {
+                () = keep(tools, inputs) => {}
+                () = closed(snapshots) => {}
+            }
+        }),
         Err(error) => tracing::error!(%error, "what exists is not audited"),
     };
     let thread = std::thread::Builder::new().name("audit".into());
@@ -87,6 +94,10 @@ pub fn start(
     if let Err(error) = thread.spawn(work) {
         tracing::error!(%error, "there is no thread to audit on");
     }
+}
+
+async fn closed(mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
+    while snapshots.changed().await.is_ok() {}
 }
 
 async fn keep(tools: Tools, mut inputs: Inputs) {

@@ -35,6 +35,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::controller::certificates::authority::{AuthorityError, Material, Next, expiry, next};
+use crate::controller::cluster::Backoff;
 use crate::controller::limits::{
     CERTIFICATE_ATTEMPTS_MAX, CERTIFICATE_INTERVAL, RESTORE_PATIENCE, RETRY_INTERVAL_MAX,
     WATCH_SECONDS_MAX,
@@ -145,7 +146,8 @@ fn changes(client: &Client, options: &Options) -> impl Stream<Item = ()> + use<>
     let api: Api<PartialObjectMeta<Secret>> = Api::namespaced(client.clone(), &options.namespace);
     let one = format!("metadata.name={}", options.secret);
     let config = watcher::Config::default().fields(&one).timeout(WATCH_SECONDS_MAX);
-    let events = watcher::watcher(api, config).default_backoff();
+    // Whoever starts without a certificate waits no longer than [`RESTORE_PATIENCE`] for this one to be written again.
+    let events = watcher::watcher(api, config).backoff(Backoff::default());
     let changes = events.filter_map(|event| async {
         match event {
             Ok(Event::Apply(_) | Event::Delete(_) | Event::InitDone) => Some(()),

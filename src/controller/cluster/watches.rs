@@ -17,7 +17,7 @@ use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Client, ResourceExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::controller::cluster::equivalents;
 use crate::controller::cluster::object::{BreakGlassObject, Content, Object, ObjectKey};
@@ -333,13 +333,38 @@ fn break_glass(value: serde_json::Value) -> Result<BreakGlassObject, String> {
     })
 }
 
-/// Waits that double from [`RETRY_INTERVAL`] to [`RETRY_INTERVAL_MAX`], and begin anew after a success.
+/// Waits that double from [`RETRY_INTERVAL`] to a longest, and begin anew when nothing failed for twice as long as that.
+/// (A watch says that its list begins before it asks for it, so that a success says nothing.)
 #[derive(Debug)]
-pub(in crate::controller) struct Backoff(Duration);
+pub(in crate::controller) struct Backoff {
+    next: Duration,
+    max: Duration,
+    /// When the last wait ended.
+    ended: Option<Instant>,
+}
 
+impl Backoff {
+    /// With this as the longest wait.
+    pub fn up_to(max: Duration) -> Backoff {
+        Backoff { next: RETRY_INTERVAL, max, ended: None }
+    }
+
+    /// How long to wait after a failure.
+    fn wait(&mut self, now: Instant) -> Duration {
+        if self.ended.is_some_and(|ended| now.duration_since(ended) > 2 * self.max) {
+            self.next = RETRY_INTERVAL;
+        }
+        let wait = self.next;
+        self.next = (wait * 2).min(self.max);
+        self.ended = Some(now + wait);
+        wait
+    }
+}
+
+/// With [`RETRY_INTERVAL_MAX`].
 impl Default for Backoff {
     fn default() -> Backoff {
-        Backoff(RETRY_INTERVAL)
+        Backoff::up_to(RETRY_INTERVAL_MAX)
     }
 }
 
@@ -347,16 +372,12 @@ impl Iterator for Backoff {
     type Item = Duration;
 
     fn next(&mut self) -> Option<Duration> {
-        let wait = self.0;
-        self.0 = (wait * 2).min(RETRY_INTERVAL_MAX);
-        Some(wait)
+        Some(self.wait(Instant::now()))
     }
 }
 
 impl kube::runtime::utils::Backoff for Backoff {
-    fn reset(&mut self) {
-        *self = Backoff::default();
-    }
+    fn reset(&mut self) {}
 }
 
 fn key(object: &DynamicObject) -> ObjectKey {
@@ -370,4 +391,30 @@ fn is_unserved(error: &watcher::Error) -> bool {
         return false;
     };
     matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kube::runtime::utils::Backoff as _;
+    use tokio::time::Instant;
+
+    use crate::controller::cluster::Backoff;
+
+    #[test]
+    fn waits_double_until_nothing_fails_for_long() {
+        let mut backoff = Backoff::up_to(Duration::from_secs(1));
+        let mut now = Instant::now();
+        // Milliseconds from the end of one wait to the next failure, and how long it is waited then.
+        let rows = [(0, 200), (0, 400), (900, 800), (0, 1_000), (2_000, 1_000), (2_001, 200)];
+        for (after, expect) in rows {
+            now += Duration::from_millis(after);
+            let wait = backoff.wait(now);
+            assert_eq!(wait, Duration::from_millis(expect));
+            now += wait;
+            // The beginning of a list that fails again.
+            backoff.reset();
+        }
+    }
 }

@@ -104,6 +104,10 @@ impl World {
         kubectl.run(&["apply", "--server-side", "-f", crds]).assert_accepted();
         let established = ["wait", "--for=condition=Established", "--timeout=30s", "-f", crds];
         kubectl.run(&established).assert_accepted();
+        // So that the leader writes what it finds, too.
+        let reports = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/cluster/audit/reports.yaml");
+        let reports = reports.to_str().unwrap();
+        kubectl.run(&["apply", "--server-side", "-f", reports]).assert_accepted();
         for namespace in ["portcullis-system", "chaos"] {
             kubectl.run(&["create", "namespace", namespace]).assert_accepted();
         }
@@ -176,7 +180,9 @@ fn nothing_bad_is_admitted_whatever_fails() {
             let seen: Seen = fault(&mut world);
             let answers = world.client.pause();
             println!("{name}: {:.1} s", from.elapsed().as_secs_f64());
-            rows.push(Row::new(name, from, seen, &answers));
+            let row = Row::new(name, from, seen, &answers);
+            row.told.iter().for_each(|told| println!("  not right: {told}"));
+            rows.push(row);
             world.fleet.assert_alive();
             world.fleet.await_endpoints();
             world.await_guards();

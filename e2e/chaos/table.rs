@@ -9,6 +9,9 @@ use crate::faults::{Seen, Window};
 /// Complaints of one fault that are told; the rest is counted.
 const COMPLAINTS_MAX: usize = 5;
 
+/// Answers that were not right and that are told of one fault, so that a figure can be explained.
+const TOLD_MAX: usize = 12;
+
 pub struct Row {
     name: &'static str,
     /// How many answers were right, wrong, missing under `Fail`, missing under `Ignore`, and not the API server's to give.
@@ -18,6 +21,8 @@ pub struct Row {
     slowest: Duration,
     notes: String,
     pub complaints: Vec<String>,
+    /// What was not right, be it excused or not.
+    pub told: Vec<String>,
 }
 
 impl Row {
@@ -25,6 +30,7 @@ impl Row {
         let mut counts = [0; 5];
         let mut complaints = seen.complaints.clone();
         let mut recovery = Duration::ZERO;
+        let mut told = Vec::new();
         for answer in answers {
             let place = match &answer.verdict {
                 Verdict::Right => 0,
@@ -35,6 +41,9 @@ impl Row {
             };
             counts[place] += 1;
             if place != 0 {
+                if told.len() < TOLD_MAX {
+                    told.push(complaint(from, answer));
+                }
                 recovery = recovery
                     .max(answer.begun.saturating_duration_since(cause(&seen, from, answer)));
                 if !is_allowed(&seen, answer) {
@@ -45,15 +54,15 @@ impl Row {
         if counts[0] == 0 {
             complaints.push("not one answer was right".to_owned());
         }
-        let told = complaints.len().min(COMPLAINTS_MAX);
-        let more = complaints.len() - told;
-        complaints.truncate(told);
+        let kept = complaints.len().min(COMPLAINTS_MAX);
+        let more = complaints.len() - kept;
+        complaints.truncate(kept);
         if more > 0 {
             complaints.push(format!("and {more} more"));
         }
         let complaints = complaints.into_iter().map(|text| format!("{name}: {text}")).collect();
         let slowest = answers.iter().map(|answer| answer.took).max().unwrap_or_default();
-        Row { name, counts, recovery, slowest, notes: seen.notes, complaints }
+        Row { name, counts, recovery, slowest, notes: seen.notes, complaints, told }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use crate::processes::eventually;
 use crate::{PATIENCE, PEACE, Space, WORLD, pod};
+use std::fmt::Write;
 
 /// A policy about Pods; `REST` are more of its fields.
 const POLICY: &str = "
@@ -79,12 +80,14 @@ fn rejects_by_each_of_the_entries_that_policies_need() {
 fn rejects_at_its_own_deadline_and_names_the_slow_policy() {
     let _peace = PEACE.write();
     let space = Space::open("slow");
-    let params: String = (0..PARAMS)
-        .map(|n| {
-            let labels = "{e2e: slow-params}";
-            format!("\n---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: p{n}, labels: {labels}}}}}")
-        })
-        .collect();
+    let params = (0..PARAMS).fold(String::new(), |mut text, n| {
+        let labels = "{e2e: slow-params}";
+        let _ = write!(
+            text,
+            "\n---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: p{n}, labels: {labels}}}}}"
+        );
+        text
+    });
     space.kubectl.run_with(&["create", "-f", "-"], &params).assert_accepted();
     // A release evaluates some ten times as fast.
     let rounds = if cfg!(debug_assertions) { 100 } else { 1000 };

@@ -5,6 +5,7 @@ use crate::helm::{documents, helm, rendered};
 use crate::tree;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
 
 /// Sets of values in `e2e/cluster/chart/NAME.values.yaml`; what they make is beside them in `NAME.yaml`.
 const SETS: [&str; 3] = ["default", "everything", "foreign"];
@@ -91,6 +92,8 @@ fn it_refuses_values_that_it_does_not_know() {
         ("terminationGracePeriodSeconds=30", "at '/terminationGracePeriodSeconds'"),
         ("podDisruptionBudget.maxUnavailable=half", "at '/podDisruptionBudget/maxUnavailable'"),
         ("rbac.params[0].resources={pods}", "missing property 'apiGroups'"),
+        ("audit.reports=kyverno", "at '/audit/reports'"),
+        ("rbac.audit[0].resources={pods}", "missing property 'apiGroups'"),
         ("serviceAccount.create=false", "serviceAccount.name is needed"),
     ];
     for (value, says) in rows {
@@ -146,7 +149,7 @@ fn its_readme_names_every_value() {
     let mut table = String::from("| value | default | |\n|---|---|---|\n");
     for (path, description, default) in values() {
         let default = if default == "" { String::new() } else { format!("`{default}`") };
-        table += &format!("| `{path}` | {default} | {description} |\n");
+        let _ = writeln!(table, "| `{path}` | {default} | {description} |");
     }
     let path = "charts/portcullis/README.md";
     let readme = read(path);
@@ -163,7 +166,8 @@ fn its_alerts_are_those_of_the_documents_and_ask_for_metrics_that_exist() {
     let text = |alert: &Value, field: &str| alert[field].as_str().unwrap().to_owned();
     let names: BTreeSet<String> = alerts.iter().map(|alert| text(alert, "alert")).collect();
     let operations = read("docs/operations.md");
-    let registry = read("src/telemetry/metrics.rs");
+    let registry =
+        ["", "/audit"].map(|part| read(&format!("src/telemetry/metrics{part}.rs"))).concat();
     let rows = operations.lines().filter(|line| line.starts_with("| `Portcullis"));
     let told: BTreeSet<String> =
         rows.map(|row| row.split('`').nth(1).unwrap().to_owned()).collect();

@@ -46,6 +46,8 @@ spec:
     applyConfiguration: {expression: \"Object{metadata: Object.metadata{labels: {'seen': 'yes'}}}\"}
 ";
 
+const OLD_SECRET: &str = "{apiVersion: v1, kind: Secret, metadata: {name: old}}";
+
 const RULES: &str = "{apiVersion: v1, kind: ConfigMap, metadata: {name: rules}, data: {bad: bad}}";
 
 /// Params of a kind that the chart gives no right to.
@@ -55,7 +57,7 @@ kind: ValidatingPolicy
 metadata: {name: SPACE-foreign}
 spec:
   validationActions: [Deny]
-  paramKind: {apiVersion: v1, kind: LimitRange}
+  paramKind: {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice}
   paramRef: {name: limits, namespace: SPACE, parameterNotFoundAction: Deny}
   matchConstraints:
     namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: SPACE}}
@@ -70,7 +72,30 @@ apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: SPACE-params, labels: {portcullis.dev/aggregate-to-params: 'true'}}
 rules:
-- {apiGroups: [''], resources: [limitranges], verbs: [list, watch]}
+- {apiGroups: [discovery.k8s.io], resources: [endpointslices], verbs: [list, watch]}
+";
+
+/// What is there is looked at, as far as the chart lets it: Pods, and no Secrets.
+const AUDITED: &str = "
+apiVersion: portcullis.dev/v1alpha1
+kind: ValidatingPolicy
+metadata: {name: SPACE-audited}
+spec:
+  validationActions: [Audit]
+  matchConstraints:
+    namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: SPACE}}
+    resourceRules:
+    - {apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods, secrets]}
+  validations:
+  - {expression: object.metadata.name != 'old', message: it is old}
+";
+
+const RIGHT_TO_AUDIT: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: SPACE-audit, labels: {portcullis.dev/aggregate-to-audit: 'true'}}
+rules:
+- {apiGroups: [''], resources: [secrets], verbs: [list, watch]}
 ";
 
 #[test]
@@ -109,10 +134,13 @@ fn accepts_and_rejects_as_installed_upgraded_and_uninstalled() {
     release.lead_here(first_port);
     let first = release.replica("portcullis-first");
     guarded.kubectl.apply(RULES).assert_accepted();
+    guarded.kubectl.apply(&pod("old", "nginx:1")).assert_accepted();
+    guarded.kubectl.apply(OLD_SECRET).assert_accepted();
     guarded.apply_until(POLICIES, &pod("bad", "nginx:1"), "denied request: not this one");
     it_changes_what_it_admits(&guarded);
     it_says_that_it_works(&release);
     more_params_take_a_label(&guarded);
+    it_reports_what_it_may_read(&guarded, &first, first_port);
     whoever_is_on_call_breaks_the_glass(&release, &guarded);
     let second = it_is_upgraded(&release, &guarded, first, second_port);
     assert_no_right_is_missing(&second);
@@ -160,7 +188,8 @@ fn it_says_that_it_works(release: &Release) {
 
 /// Kinds of params that the chart does not know can be read as soon as somebody allows it.
 fn more_params_take_a_label(guarded: &Space) {
-    let limits = "{apiVersion: v1, kind: LimitRange, metadata: {name: limits}, spec: {limits: []}}";
+    let limits = "{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, metadata: {name: limits}, \
+                  addressType: IPv4, endpoints: []}";
     guarded.kubectl.apply(limits).assert_accepted();
     let secret = "{apiVersion: v1, kind: Secret, metadata: {name: any}}";
     guarded.apply(FOREIGN_PARAMS);
@@ -170,6 +199,51 @@ fn more_params_take_a_label(guarded: &Space) {
     guarded.apply(MORE_RIGHTS);
     guarded.await_answer(secret, "the limits are known");
     WORLD.kubectl.delete(&guarded.fill(FOREIGN_PARAMS));
+}
+
+/// What it may not read is said once, and shown as long as it lasts; the rest is reported all the same.
+fn it_reports_what_it_may_read(guarded: &Space, server: &Replica, port: u16) {
+    let await_reported = |expect: &[&str]| {
+        eventually(&format!("{expect:?} are reported"), PATIENCE, || {
+            let found =
+                guarded.kubectl.run(&["get", "reports.openreports.io", "-o", "json"]).ok()?;
+            let list: serde_json::Value = serde_json::from_str(&found).unwrap();
+            let reports = list["items"].as_array().unwrap().iter();
+            let results = reports.flat_map(|report| report["results"].as_array().unwrap());
+            let resource = |result: &serde_json::Value| {
+                let resource = &result["resources"][0];
+                format!(
+                    "{}/{}",
+                    resource["kind"].as_str().unwrap(),
+                    resource["name"].as_str().unwrap()
+                )
+            };
+            let mut reported: Vec<_> = results.map(resource).collect();
+            reported.sort();
+            if reported == expect { Ok(()) } else { Err(format!("{reported:?}")) }
+        });
+    };
+    let unreadable = || {
+        let metrics = metrics(port);
+        let lines = metrics.lines().filter(|line| line.contains("audit_unreadable_kinds{"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    guarded.apply(AUDITED);
+    await_reported(&["Pod/old"]);
+    let expect = ["portcullis_audit_unreadable_kinds{group=\"\",resource=\"secrets\"} 1"];
+    assert_eq!(unreadable(), expect);
+    // It is tried again all the time.
+    std::thread::sleep(Duration::from_secs(3));
+    let log = server.log();
+    let told: Vec<&str> = log.lines().filter(|line| line.contains("secrets")).collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert!(told[0].contains("these can't be audited") && told[0].contains("cannot list resource"));
+    guarded.apply(RIGHT_TO_AUDIT);
+    await_reported(&["Pod/old", "Secret/old"]);
+    assert_eq!(unreadable(), Vec::<String>::new());
+    let written = metrics(port);
+    assert!(written.contains("what=\"report\",result=\"ok\""), "{written}");
+    assert!(!written.contains("what=\"report\",result=\"error\""), "{written}");
 }
 
 /// With the ClusterRole for it, and no other right.
@@ -270,20 +344,27 @@ fn gone(kind: &str, name: &str) -> Result<(), String> {
 fn assert_no_right_is_missing(replica: &Replica) {
     let log = replica.log();
     let wanted: Vec<&str> = log.lines().filter(|line| line.contains("orbidden")).collect();
-    // The one that a test takes away on purpose.
-    let wanted: Vec<_> = wanted.iter().filter(|line| !line.contains("limitranges")).collect();
+    // Those that the chart does not give, and that a test asks for on purpose.
+    let meant = |line: &&&str| line.contains("endpointslices") || line.contains("secrets");
+    let wanted: Vec<_> = wanted.iter().filter(|line| !meant(line)).collect();
     assert!(wanted.is_empty(), "{wanted:#?}");
 }
 
 /// Its own count of what it could not write.
 fn assert_everything_was_written(port: u16) {
-    let url = format!("https://127.0.0.1:{port}/metrics");
-    let told = said(Command::new("curl").args(["--silent", "--fail", "--insecure", &url]));
-    let writes =
-        told.assert_accepted().stdout.lines().filter(|line| line.contains("cluster_writes_total{"));
+    let told = metrics(port);
+    let writes = told.lines().filter(|line| line.contains("cluster_writes_total{"));
     let failed: Vec<&str> = writes.filter(|line| line.contains("result=\"error\"")).collect();
     assert!(failed.is_empty(), "{failed:?}");
-    assert!(told.stdout.contains("what=\"registration\",result=\"ok\""), "{}", told.stdout);
+    assert!(told.contains("what=\"registration\",result=\"ok\""), "{told}");
+}
+
+fn metrics(port: u16) -> String {
+    let url = format!("https://127.0.0.1:{port}/metrics");
+    let mut curl = Command::new("curl");
+    let output = curl.args(["--silent", "--fail", "--insecure", &url]).output().unwrap();
+    assert!(output.status.success(), "{url}");
+    String::from_utf8(output.stdout).unwrap()
 }
 
 fn said(command: &mut Command) -> Said {

@@ -70,7 +70,11 @@ pub struct ServeArgs {
     #[arg(long, default_value = "1.37")]
     version: Version,
     /// What is logged: `info`, or `portcullis=debug`
-    #[arg(long, default_value = "info,kube=warn", env = "PORTCULLIS_LOG")]
+    #[arg(
+        long,
+        default_value = "info,kube=warn,kube_runtime::watcher=error",
+        env = "PORTCULLIS_LOG"
+    )]
     log: String,
     /// How it is logged
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]

@@ -157,6 +157,13 @@ pub const STALE_AFTER: Duration = Duration::from_mins(2);
 /// Objects in a page of a list that is audited: some megabytes, of which each list that is read holds one.
 pub const AUDIT_PAGE_OBJECTS: u32 = 250;
 
+/// The longest wait before a kind that can't be audited is tried again. There may be hundreds for want of a right, and
+/// whoever gives one waits that long.
+pub const AUDIT_RETRY_INTERVAL_MAX: Duration = Duration::from_secs(20);
+
+/// Kinds that can't be audited and that a metric names; more are only counted. Each is a series of its own.
+pub const UNREADABLE_KINDS_SHOWN_MAX: usize = 100;
+
 /// Lists that are read at a time for the audit. More would be no faster, as one thread looks at all of them, and each costs
 /// the API server and us a page of memory.
 pub const LISTS_AT_ONCE_MAX: usize = 2;

@@ -16,7 +16,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::telemetry::metrics::audit::AuditFamilies;
-pub use crate::telemetry::metrics::audit::{AuditTotals, FindingLabels};
+pub use crate::telemetry::metrics::audit::{AuditTotals, FindingLabels, KindLabels};
 pub use crate::telemetry::metrics::words::{
     Answer, Operation, PolicyResult, Question, Refusal, ReloadResult, Webhook, Written,
 };

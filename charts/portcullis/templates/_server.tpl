@@ -18,6 +18,14 @@
 # `helm uninstall` deletes it, and the garbage collector the webhook configurations with it.
 - --owner-cluster-role={{ include "portcullis.fullname" . }}
 {{- end }}
+{{- if .Values.audit.enabled }}
+- --reports={{ .Values.audit.reports }}
+{{- if .Values.audit.passes }}
+- --report-passes
+{{- end }}
+{{- else }}
+- --no-audit
+{{- end }}
 {{- if .Values.clients.configMap }}
 - --client-ca=/etc/portcullis/clients/{{ .Values.clients.key }}
 {{- range .Values.clients.names }}

@@ -14,7 +14,7 @@
 //! - Nothing is reported before everything was looked at once, so that a new leader takes nothing back.
 //!
 //! # Errors
-//! A kind that can't be listed is told in the log and counted; the others go on.
+//! A kind that can't be read is told in the log once, and by a metric as long as it lasts ([`unreadable`]); the others go on.
 //!
 //! [`WORK_SLICE`]: crate::controller::limits::WORK_SLICE
 
@@ -22,6 +22,7 @@ mod judge;
 mod reports;
 mod run;
 mod source;
+mod unreadable;
 
 use std::sync::Arc;
 

@@ -108,10 +108,12 @@ impl Reports {
             return;
         };
         let now = Instant::now();
+        let mut changed = store.take_dirty();
+        // Somebody who writes them all the time, or a right that is missing, is no reason to write more often.
         while let Ok(namespace) = writing.foreign.try_recv() {
-            self.due.insert(namespace, now);
+            changed.push(namespace);
         }
-        for namespace in store.take_dirty() {
+        for namespace in changed {
             let last = self.written.get(&namespace);
             let from = last.map_or(now, |last| now.max(*last + REPORT_INTERVAL));
             self.due.entry(namespace).or_insert(from);

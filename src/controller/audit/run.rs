@@ -19,6 +19,7 @@ use crate::controller::audit::Tools;
 use crate::controller::audit::judge::{Changes, Judge, common, is_outside};
 use crate::controller::audit::reports::Reports;
 use crate::controller::audit::source::{Heard, SourceId, Sources};
+use crate::controller::audit::unreadable::Unreadable;
 use crate::controller::cluster::Task;
 use crate::controller::limits::{
     AUDIT_DISCOVERY_INTERVAL, AUDIT_TICK, KIND_INTERVAL, NAMESPACES_RELISTED_MAX, NATIVES_PATIENCE,
@@ -54,6 +55,9 @@ pub(in crate::controller::audit) struct Run {
     lists_begun: u32,
     store: Store,
     reports: Reports,
+    unreadable: Unreadable,
+    /// What could not be looked at once more.
+    refused: Plan,
     arena: Arena,
     /// What was worked since the last rest.
     worked: Duration,
@@ -85,6 +89,7 @@ impl Run {
     pub fn new(tools: Tools, snapshots: Published, natives: Published) -> Run {
         let (sources, heard) = Sources::new(tools.client.clone(), Arc::clone(&tools.metrics));
         let reports = Reports::new(&tools);
+        let unreadable = Unreadable::new(Arc::clone(&tools.metrics));
         let mut discovery = interval(AUDIT_DISCOVERY_INTERVAL);
         discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Run {
@@ -107,6 +112,8 @@ impl Run {
             lists_begun: 0,
             store: Store::default(),
             reports,
+            unreadable,
+            refused: Plan::new(),
             arena: Arena::new(),
             worked: Duration::ZERO,
         }
@@ -264,6 +271,10 @@ impl Run {
             if !self.watches.contains_key(&again.kind) {
                 continue;
             }
+            if self.unreadable.contains(&again.kind) {
+                self.put_off(again);
+                continue;
+            }
             self.sources_begun += 1;
             let source = self.sources_begun;
             let task = self.sources.list(source, &again.kind, again.namespace.as_deref());
@@ -271,11 +282,26 @@ impl Run {
         }
     }
 
+    /// What can't be read now is looked at when it can, all of the kind at once.
+    fn put_off(&mut self, again: Again) {
+        let chosen = self.refused.entry(again.kind).or_default();
+        for (kind, names) in again.chosen {
+            chosen.entry(kind).or_default().extend(names);
+        }
+    }
+
     async fn hear(&mut self, source: SourceId, heard: Heard) {
         if self.again.as_ref().is_some_and(|(again, ..)| *again == source) {
             match heard {
                 Heard::Object(object, arrived) => self.look(source, &object, arrived).await,
-                Heard::Listed => {
+                Heard::Unreadable(reason) => {
+                    if let Some((_, again, _)) = self.again.take() {
+                        self.unreadable.failed(&again.kind, reason, Instant::now());
+                        self.put_off(again);
+                    }
+                    self.next();
+                }
+                Heard::Listed | Heard::Unserved => {
                     self.again = None;
                     self.next();
                 }
@@ -293,10 +319,15 @@ impl Run {
             }
             Heard::Listed => {
                 watching.is_listed = true;
+                self.unreadable.listed(kind);
                 self.store.sweep(&watching.resource, watching.list);
             }
-            Heard::Unreachable => {
+            Heard::Unreadable(reason) => {
                 // Others are reported all the same.
+                watching.is_listed = true;
+                self.unreadable.failed(kind, reason, Instant::now());
+            }
+            Heard::Unserved => {
                 watching.is_listed = true;
                 // It may be gone.
                 if !std::mem::replace(&mut self.is_doubtful, true) {
@@ -380,6 +411,11 @@ impl Run {
 
     /// Says what there is, to who counts and to who reads reports.
     fn tell(&mut self) {
+        self.unreadable.look(|kind| self.watches.contains_key(kind), Instant::now());
+        let is_back = |kind: &ServedKind, _: &mut Chosen| !self.unreadable.contains(kind);
+        let back = self.refused.extract_if(.., is_back);
+        self.waiting.extend(back.map(|(kind, chosen)| Again { kind, namespace: None, chosen }));
+        self.next();
         let unlisted = self.watches.values().filter(|watching| !watching.is_listed).count();
         let backlog = unlisted + self.waiting.len() + usize::from(self.again.is_some());
         let Totals { objects, covered, .. } = self.store.totals();

@@ -18,10 +18,11 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep};
 
 use crate::audit::plan::ServedKind;
+use crate::controller::audit::unreadable::Reason;
 use crate::controller::cluster::{Backoff, Task};
 use crate::controller::limits::{
-    AUDIT_PAGE_OBJECTS, KIND_INTERVAL, LISTS_AT_ONCE_MAX, OBJECTS_WAITING_MAX, RETRY_INTERVAL_MAX,
-    WATCH_SECONDS_MAX,
+    AUDIT_PAGE_OBJECTS, AUDIT_RETRY_INTERVAL_MAX, KIND_INTERVAL, LISTS_AT_ONCE_MAX,
+    OBJECTS_WAITING_MAX, RETRY_INTERVAL_MAX, WATCH_SECONDS_MAX,
 };
 use crate::telemetry::Metrics;
 
@@ -36,8 +37,10 @@ pub(in crate::controller::audit) enum Heard {
     Gone(Box<DynamicObject>),
     /// The list is complete.
     Listed,
-    /// They can't be listed or watched now.
-    Unreachable,
+    /// They can't be listed or watched now, because the API server says so.
+    Unreadable(Reason),
+    /// Nobody serves them, at least not at the moment.
+    Unserved,
 }
 
 /// Who hears of it: a watch, or a list that is read again.
@@ -114,7 +117,8 @@ impl Sources {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
         let config = watcher::Config::default().timeout(WATCH_SECONDS_MAX);
         let config = config.page_size(AUDIT_PAGE_OBJECTS);
-        let events = watch_objects(api, config).backoff(Backoff::default());
+        let backoff = Backoff::up_to(AUDIT_RETRY_INTERVAL_MAX);
+        let events = watch_objects(api, config).backoff(backoff);
         let mut events = pin!(events);
         let mut turn = None;
         while let Some(event) = events.next().await {
@@ -134,10 +138,16 @@ impl Sources {
                 }
                 Err(error) => {
                     turn = None;
-                    self.metrics.watch_failure();
-                    let (kind, group) = (&resource.kind, &resource.group);
-                    tracing::warn!(kind, group, %error, "objects can't be audited now; their findings stay");
-                    Heard::Unreachable
+                    match told(&error) {
+                        Some(heard) => heard,
+                        None => {
+                            // It goes on where it was, and how long the API server is away is told elsewhere.
+                            self.metrics.watch_failure();
+                            let (kind, group) = (&resource.kind, &resource.group);
+                            tracing::debug!(kind, group, %error, "a watch of what is audited broke off");
+                            continue;
+                        }
+                    }
                 }
             };
             self.heards.send((id, heard)).await.ok()?;
@@ -154,16 +164,20 @@ impl Sources {
             None => Api::all_with(self.client.clone(), &resource),
         };
         Task::spawn(async move {
+            let mut ended = Heard::Listed;
             while let Some(Err(error)) = sources.list_once(id, &api, &resource).await {
+                if let Error::Api(status) = &error
+                    && matches!(status.code, 403..=405)
+                {
+                    ended = refusal(status, false);
+                    break;
+                }
                 sources.metrics.watch_failure();
                 let (kind, group) = (&resource.kind, &resource.group);
                 tracing::warn!(kind, group, %error, "objects can't be audited again now");
-                if matches!(&error, Error::Api(status) if matches!(status.code, 403..=405)) {
-                    break;
-                }
                 sleep(RETRY_INTERVAL_MAX).await;
             }
-            let _ = sources.heards.send((id, Heard::Listed)).await;
+            let _ = sources.heards.send((id, ended)).await;
         })
     }
 
@@ -194,6 +208,31 @@ impl Sources {
             }
         }
     }
+}
+
+/// What a failure says of a kind; nothing if only the connection failed, or the watch was too slow.
+fn told(error: &watcher::Error) -> Option<Heard> {
+    let is_of_list = matches!(error, watcher::Error::InitialListFailed(_));
+    let text = match error {
+        watcher::Error::InitialListFailed(Error::Api(status))
+        | watcher::Error::WatchStartFailed(Error::Api(status))
+        | watcher::Error::WatchError(status) => {
+            return (status.code != 410).then(|| refusal(status, is_of_list));
+        }
+        watcher::Error::InitialListFailed(error) => error.to_string(),
+        watcher::Error::NoResourceVersion => error.to_string(),
+        _ => return None,
+    };
+    Some(Heard::Unreadable(Reason { text, is_of_list }))
+}
+
+fn refusal(status: &kube::core::Status, is_of_list: bool) -> Heard {
+    let text = match status.code {
+        404 => return Heard::Unserved,
+        code if status.message.is_empty() => format!("the API server answers {code}"),
+        _ => status.message.clone(),
+    };
+    Heard::Unreadable(Reason { text, is_of_list })
 }
 
 fn resource(kind: &ServedKind) -> ApiResource {

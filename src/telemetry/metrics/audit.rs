@@ -26,6 +26,15 @@ pub struct FindingLabels {
     pub result: &'static str,
 }
 
+/// A kind of objects: it must be served.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct KindLabels {
+    /// The API group; empty for the core group.
+    pub group: String,
+    /// The resource, in lower-case plural.
+    pub resource: String,
+}
+
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditTotals {
@@ -46,6 +55,7 @@ pub(in crate::telemetry::metrics) struct AuditFamilies {
     evaluations: Counter<u64, AtomicU64>,
     delay: Option<Histogram>,
     edited: Counter,
+    unreadable: Family<KindLabels, Gauge>,
 }
 
 impl AuditFamilies {
@@ -75,6 +85,11 @@ impl AuditFamilies {
             delay.clone(),
         );
         r.register("reports_edited", "Reports that somebody else edited", self.edited.clone());
+        r.register(
+            "audit_unreadable_kinds",
+            "Kinds of objects that policies are about and that can't be read",
+            self.unreadable.clone(),
+        );
         self.delay = Some(delay);
     }
 }
@@ -107,6 +122,15 @@ impl Metrics {
     /// Another replica audits from now on.
     pub fn audit_ended(&self) {
         self.audit(AuditTotals::default(), []);
+        self.unreadable([]);
+    }
+
+    /// All kinds that can't be audited because they can't be read. Who calls bounds how many.
+    pub fn unreadable(&self, kinds: impl IntoIterator<Item = (KindLabels, usize)>) {
+        self.audit.unreadable.clear();
+        for (labels, count) in kinds {
+            self.audit.unreadable.get_or_create(&labels).set(count as i64);
+        }
     }
 
     /// Somebody else edited a report.

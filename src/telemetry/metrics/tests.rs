@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::telemetry::metrics::{
-    Answer, AuditTotals, FindingLabels, LedgerTotals, Metrics, Operation, PolicyCount,
+    Answer, AuditTotals, FindingLabels, KindLabels, LedgerTotals, Metrics, Operation, PolicyCount,
     PolicyResult, Question, Refusal, Webhook, Written,
 };
 
@@ -91,6 +91,8 @@ fn every_family_is_documented_and_exists() {
     metrics.registered([(Webhook::Validate, 1), (Webhook::Mutate, 1)], 1);
     let labels = FindingLabels { kind: "k", policy: "a".into(), severity: "high", result: "fail" };
     metrics.audit(AuditTotals::default(), [(labels, 1)]);
+    let kind = KindLabels { group: "g".into(), resource: "r".into() };
+    metrics.unreadable([(kind, 1)]);
     let text = metrics.text();
     let mut families: Vec<String> = text
         .lines()

@@ -197,7 +197,7 @@ impl Writer {
                 self.metrics.written(Written::Report, false);
                 let (namespace, name) = (&*key.0, &key.1);
                 tracing::warn!(namespace, name, %error, "can't write the report");
-                // It comes again, after a while.
+                // It comes again when the namespace may be reported again.
                 self.tell(&key.0);
             }
         }

@@ -1,4 +1,4 @@
-//! What an audit of files costs: 100 policies over Pods of some 5 KB as YAML documents, as one List and as JSON lines. Wall
+//! What an audit of files costs: 100 policies over Pods of some 4 KB as YAML documents, as one List and as JSON lines. Wall
 //! clock, CPU of all threads, and the most memory that the process had. `make bench` prints the table; `AUDIT_PODS` says how
 //! many Pods.
 

@@ -146,6 +146,14 @@ fn many_pods_of_one_image_are_one_verification() {
     let asked: Vec<String> = front.asked().into_iter().map(|asked| asked.path).collect();
     let resolved = asked.iter().filter(|path| path.ends_with("/manifests/v1")).count();
     assert_eq!(resolved, 1, "{asked:?}");
+    let metrics = program.get("/metrics").body;
+    for expect in [
+        "portcullis_image_verifications_total{result=\"passed\"} 1",
+        "portcullis_image_answers_total{from=\"registry\"} 1",
+        "portcullis_image_answers_total{from=\"kept\"} 39",
+    ] {
+        assert!(metrics.contains(expect), "no {expect}: {metrics}");
+    }
     println!("one verification asks {} questions: {asked:#?}", asked.len());
 }
 

@@ -133,7 +133,7 @@ async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
     let followed = tokio::spawn(follow(args.policies.clone(), publisher));
     let listener = bind(args.listen()).await?;
     let address = listener.local_addr()?;
-    let source = WithImages::new(NoCluster, args.registry.client()?);
+    let source = WithImages::new(NoCluster, args.registry.client()?, metrics.clone());
     let reviewer =
         Arc::new(Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces(args)?));
     let kept = reviewer.clone();

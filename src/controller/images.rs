@@ -21,6 +21,8 @@ use crate::images::Reference;
 use crate::images::registry::{Registry, RegistryError};
 use crate::policy::Request;
 use crate::policy::images::{ImageRules, Judgement, Verdict, judge};
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::{ImageAnswer, ImageResult};
 
 /// How long a request waits for an answer: well below the 10 s that the API server gives a webhook.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
@@ -65,9 +67,10 @@ pub struct WithImages<S> {
 
 impl<S> WithImages<S> {
     /// Asks registries through this client.
-    pub fn new(inner: S, registry: Registry) -> WithImages<S> {
+    pub fn new(inner: S, registry: Registry, metrics: Arc<Metrics>) -> WithImages<S> {
         let verifier = Verifier {
             registry,
+            metrics,
             answers: Mutex::default(),
             faults: Mutex::default(),
             permits: Semaphore::new(VERIFICATIONS_MAX),
@@ -108,6 +111,7 @@ struct Faults {
 
 struct Verifier {
     registry: Registry,
+    metrics: Arc<Metrics>,
     answers: Mutex<HashMap<Key, Kept>>,
     faults: Mutex<HashMap<String, Faults>>,
     permits: Semaphore,
@@ -149,8 +153,10 @@ impl Verifier {
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let key = (rules.fingerprint().to_owned(), image.clone());
         if let Some(kept) = answers.get(&key).filter(|kept| counts(kept)) {
+            self.metrics.image_answer(ImageAnswer::Kept);
             return kept.answer.clone();
         }
+        self.metrics.image_answer(ImageAnswer::Registry);
         if answers.len() >= ANSWERS_MAX {
             answers.retain(|_, kept| counts(kept));
         }
@@ -164,7 +170,14 @@ impl Verifier {
         let (rules, image) = (Arc::clone(rules), image.clone());
         // On its own, so that it goes on when nobody waits for it any more.
         let task = tokio::spawn(async move {
+            let began = Instant::now();
             let judgement = verifier.verify(&rules, &image).await;
+            let result = match judgement.verdict {
+                Verdict::Passed => ImageResult::Passed,
+                Verdict::Failed => ImageResult::Failed,
+                Verdict::Unknown => ImageResult::Unknown,
+            };
+            verifier.metrics.image_verified(result, began.elapsed());
             let _ = ends.set(Instant::now() + lifetime(&image, judgement.verdict));
             Arc::new(judgement)
         });

@@ -2,6 +2,7 @@
 //! a request chooses, so the number of series is bounded by the policies.
 
 mod audit;
+mod images;
 mod words;
 
 use std::sync::atomic::Ordering;
@@ -17,8 +18,10 @@ use prometheus_client::registry::Registry;
 
 use crate::telemetry::metrics::audit::AuditFamilies;
 pub use crate::telemetry::metrics::audit::{AuditTotals, FindingLabels, KindLabels};
+use crate::telemetry::metrics::images::ImageFamilies;
 pub use crate::telemetry::metrics::words::{
-    Answer, Operation, PolicyResult, Question, Refusal, ReloadResult, Webhook, Written,
+    Answer, ImageAnswer, ImageResult, Operation, PolicyResult, Question, Refusal, ReloadResult,
+    Webhook, Written,
 };
 
 /// Media type of [`Metrics::text`].
@@ -141,6 +144,7 @@ pub struct Metrics {
     ledger_lost: Counter,
     ledger_failed: Counter,
     audit: AuditFamilies,
+    images: ImageFamilies,
 }
 
 impl Default for Metrics {
@@ -179,6 +183,7 @@ impl Metrics {
             ledger_lost: Counter::default(),
             ledger_failed: Counter::default(),
             audit: AuditFamilies::default(),
+            images: ImageFamilies::default(),
         };
         metrics.register_decisions();
         metrics.register_cluster();
@@ -272,6 +277,7 @@ impl Metrics {
             self.registered.clone(),
         );
         self.audit.register(&mut self.registry);
+        self.images.register(&mut self.registry);
     }
 
     /// One admission request was answered.

@@ -145,7 +145,7 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let listener = bind(args.listen()).await?;
     let metrics = Arc::new(Metrics::new());
     let source = ClusterSource::new(client.clone(), metrics.clone());
-    let source = WithImages::new(source, args.registry.client()?);
+    let source = WithImages::new(source, args.registry.client()?, metrics.clone());
     let reviewer = Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces(args)?);
     let reviewer = Arc::new(reviewer);
     let (snapshot_sender, snapshots) = watch::channel(None);

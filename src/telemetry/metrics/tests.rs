@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::telemetry::metrics::{
-    Answer, AuditTotals, FindingLabels, KindLabels, LedgerTotals, Metrics, Operation, PolicyCount,
-    PolicyResult, Question, Refusal, Webhook, Written,
+    Answer, AuditTotals, FindingLabels, ImageAnswer, ImageResult, KindLabels, LedgerTotals,
+    Metrics, Operation, PolicyCount, PolicyResult, Question, Refusal, Webhook, Written,
 };
 
 /// The lines that are no comments and are not zero, sorted.
@@ -59,6 +59,10 @@ fn families_have_their_names_and_labels() {
             r#"portcullis_questions_total{about="namespace",result="error"} 1"#,
         ],
     );
+    check(
+        |metrics| metrics.image_answer(ImageAnswer::Kept),
+        &[r#"portcullis_image_answers_total{from="kept"} 1"#],
+    );
     check(|m| m.watched("params", 3), &[r#"portcullis_watched_objects{kind="params"} 3"#]);
     check(|m| m.http_error(413), &[r#"portcullis_http_errors_total{code="413"} 1"#]);
     check(
@@ -87,6 +91,8 @@ fn every_family_is_documented_and_exists() {
     metrics.refuse(Refusal::Limit);
     metrics.written(Written::Status, true);
     metrics.question(Question::Namespace, true);
+    metrics.image_verified(ImageResult::Passed, Duration::ZERO);
+    metrics.image_answer(ImageAnswer::Kept);
     metrics.watched("params", 1);
     metrics.registered([(Webhook::Validate, 1), (Webhook::Mutate, 1)], 1);
     let labels = FindingLabels { kind: "k", policy: "a".into(), severity: "high", result: "fail" };
@@ -106,6 +112,19 @@ fn every_family_is_documented_and_exists() {
         documentation.lines().filter_map(row).map(|name| format!("portcullis_{name}")).collect();
     documented.sort();
     assert_eq!(documented, families);
+}
+
+#[test]
+fn a_verification_is_counted_and_timed() {
+    let metrics = Metrics::new();
+    metrics.image_verified(ImageResult::Failed, Duration::from_millis(20));
+    let lines = lines(&metrics);
+    for expect in [
+        r#"portcullis_image_verifications_total{result="failed"} 1"#,
+        r#"portcullis_image_verification_duration_seconds_bucket{le="0.025"} 1"#,
+    ] {
+        assert!(lines.iter().any(|line| line == expect), "{lines:?}");
+    }
 }
 
 #[test]

@@ -112,3 +112,23 @@ words! {
         Authorization = "authorization",
     }
 }
+
+words! {
+    /// What became of the verification of an image.
+    enum ImageResult {
+        Passed = "passed",
+        Failed = "failed",
+        /// Nobody could say.
+        Unknown = "unknown",
+    }
+}
+
+words! {
+    /// Where the answer about an image came from.
+    enum ImageAnswer {
+        /// It was there already, or on its way.
+        Kept = "kept",
+        /// A registry had to be asked.
+        Registry = "registry",
+    }
+}

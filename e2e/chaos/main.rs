@@ -3,8 +3,8 @@
 //! denied beyond the time in which nobody can answer, and everything recovers by itself.
 //!
 //! Without `CHAOS=full` it is the short form: all faults, with smaller sizes and shorter waits. `CHAOS_ONLY` names the
-//! faults to be run, by a part of their names, and `PORTCULLIS_BINARY` another `portcullis` than that of this build: one
-//! that `cargo build --release` made, say.
+//! faults to be run, by a part of their names, `CHAOS_POLICIES` and `CHAOS_PARAMS` how many there are in the one with very
+//! many, and `PORTCULLIS_BINARY` another `portcullis` than that of this build: one that `cargo build --release` made, say.
 
 #![allow(
     clippy::unwrap_used,
@@ -161,11 +161,25 @@ fn program() -> std::ffi::OsString {
     std::env::var_os("PORTCULLIS_BINARY").unwrap_or_else(|| env!("CARGO_BIN_EXE_portcullis").into())
 }
 
+/// How busy the machine is: the average of the last minute, of processes that run or could.
+fn load() -> String {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    load.split(' ').next().unwrap_or_default().to_owned()
+}
+
+/// A size that somebody wants otherwise.
+fn size(variable: &str, default: usize) -> usize {
+    std::env::var(variable).map_or(default, |size| size.parse().expect("a number"))
+}
+
 #[test]
 fn nothing_bad_is_admitted_whatever_fails() {
     let full = std::env::var("CHAOS").is_ok_and(|size| size == "full");
     let only = std::env::var("CHAOS_ONLY").unwrap_or_default();
-    let mut world = World::start(if full { FULL } else { SHORT });
+    let mut sizes = if full { FULL } else { SHORT };
+    sizes.policies = size("CHAOS_POLICIES", sizes.policies);
+    sizes.params = size("CHAOS_PARAMS", sizes.params);
+    let mut world = World::start(sizes);
     world.await_guards();
     let begun = Instant::now();
     let mut rows = Vec::new();
@@ -179,9 +193,12 @@ fn nothing_bad_is_admitted_whatever_fails() {
         let ended = catch_unwind(AssertUnwindSafe(|| {
             let seen: Seen = fault(&mut world);
             let answers = world.client.pause();
-            println!("{name}: {:.1} s", from.elapsed().as_secs_f64());
             let row = Row::new(name, from, seen, &answers);
-            row.told.iter().for_each(|told| println!("  not right: {told}"));
+            // At once, so that a run that is ended by hand has told what it saw.
+            println!("{row}\n  after {:.1} s, load {}", from.elapsed().as_secs_f64(), load());
+            for told in &row.told {
+                println!("  not right: {told}");
+            }
             rows.push(row);
             world.fleet.assert_alive();
             world.fleet.await_endpoints();

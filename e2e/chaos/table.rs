@@ -1,6 +1,6 @@
 //! What clients saw of a fault, as a row of a table, and what of it should not have been.
 
-use std::fmt::Write;
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use crate::client::{Answer, Guard, Verdict};
@@ -97,18 +97,25 @@ fn is_allowed(seen: &Seen, answer: &Answer) -> bool {
     }
 }
 
-pub fn print(rows: &[Row]) {
-    let mut table = String::from(
-        "| fault | right | wrong | unanswered (Fail) | unguarded (Ignore) | API server down | recovery ms | slowest ms | notes |\n\
-         |---|---|---|---|---|---|---|---|---|\n",
-    );
-    for Row { name, counts, recovery, slowest, notes, .. } in rows {
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Row { name, counts, recovery, slowest, notes, .. } = self;
         let [right, wrong, unanswered, unguarded, down] = counts;
         let (recovery, slowest) = (recovery.as_millis(), slowest.as_millis());
-        let _ = writeln!(
-            table,
+        write!(
+            f,
             "| {name} | {right} | {wrong} | {unanswered} | {unguarded} | {down} | {recovery} | {slowest} | {notes} |"
-        );
+        )
     }
-    println!("\n{table}");
+}
+
+pub fn print(rows: &[Row]) {
+    println!(
+        "\n| fault | right | wrong | unanswered (Fail) | unguarded (Ignore) | API server down | recovery ms | slowest ms | notes |"
+    );
+    println!("|---|---|---|---|---|---|---|---|---|");
+    for row in rows {
+        println!("{row}");
+    }
+    println!();
 }

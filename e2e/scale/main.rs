@@ -88,13 +88,11 @@ fn finds_all_that_is_wrong_and_nothing_else() {
     world.runtime.block_on(objects.create(&world.client));
     println!("{} objects were created in {:?}", objects.total(), begun.elapsed());
     world.control_plane.kubectl.apply(&policies(count)).assert_accepted();
-    std::fs::write(world.run.folder.join("reviewed.yaml"), policies(count)).unwrap();
 
     let lists = world.lists();
     let mut server = Server::start(&world.run, &world.control_plane.kubectl);
     let expect = objects.expected(count);
     let told = await_audit(&server, expect);
-    assert_eq!(told.drift, 0, "the policies are those that were reviewed");
     rows.add("the first audit is complete after", format!("{:?}", server.age()));
     rows.add("objects, of which policies are about", format!("{}, {}", told.objects, told.covered));
     rows.add("policies asked about objects", format!("{}", told.evaluations));
@@ -269,11 +267,6 @@ impl World {
         assert_eq!((told.fail, told.covered), (before.fail, before.covered));
         std::thread::sleep(Duration::from_secs(3));
         let told = server.told();
-        assert_eq!(
-            (before.drift, told.drift),
-            (0, 1),
-            "the edited policy is not the one that was reviewed"
-        );
         rows.add("reports that it wrote", format!("{}", told.report_writes));
         assert_eq!(told.report_writes, 0, "what is right is not written again");
     }

@@ -24,12 +24,9 @@ pub struct Told {
     pub warn: u64,
     pub evaluations: u64,
     pub report_writes: u64,
-    /// Policies that are not those that were reviewed.
-    pub drift: u64,
 }
 
 impl Server {
-    /// Starts it, with the policies that were reviewed in `reviewed.yaml` of the run.
     pub fn start(run: &Run, kubectl: &Kubectl) -> Server {
         let [port] = free_ports();
         let ours = || env!("CARGO_BIN_EXE_portcullis").into();
@@ -39,7 +36,7 @@ impl Server {
             .arg("serve")
             .arg("--kubeconfig")
             .arg(kubectl.kubeconfig())
-            .args(["--identity", "scale", "--declared", "reviewed.yaml"])
+            .args(["--identity", "scale"])
             .args(["--listen", &format!("127.0.0.1:{port}")])
             .args(["--webhook-url", &format!("https://127.0.0.1:{port}")]);
         let started = Instant::now();
@@ -94,7 +91,6 @@ impl Server {
             warn: sum("portcullis_audit_findings{", "result=\"warn\"") as u64,
             evaluations: sum("portcullis_audit_evaluations_total ", "") as u64,
             report_writes: sum("portcullis_cluster_writes_total{", "what=\"report\"") as u64,
-            drift: sum("portcullis_policy_drift{", "") as u64,
         }
     }
 }

@@ -206,7 +206,3 @@ pub const REPORT_WRITES_MAX: usize = 4;
 
 /// Reports in a page when those that there are are read.
 pub const REPORTS_PAGE: u32 = 20;
-
-/// How often the policies of the cluster are compared with those that were reviewed. Whoever edits a live policy is seen
-/// before the next meeting.
-pub const DRIFT_INTERVAL: Duration = Duration::from_mins(1);

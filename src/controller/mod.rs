@@ -18,7 +18,6 @@ pub mod break_glass;
 pub mod certificates;
 pub mod cluster;
 mod crds;
-pub mod drift;
 pub mod files;
 pub mod freshness;
 pub mod images;

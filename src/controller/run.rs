@@ -1,6 +1,5 @@
 //! All of the controller's tasks for a cluster, wired to each other. What each of them does is said where it is.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -14,8 +13,7 @@ use crate::controller::cluster::state::Watched;
 use crate::controller::publish::{Publisher, Purpose};
 use crate::controller::registration::{Endpoint, Inputs};
 use crate::controller::{
-    Snapshots, audit, break_glass, certificates, cluster, drift, freshness, leader, registration,
-    status,
+    Snapshots, audit, break_glass, certificates, cluster, freshness, leader, registration, status,
 };
 use crate::telemetry::Metrics;
 
@@ -32,8 +30,6 @@ pub struct Options {
     pub leader: leader::Options,
     /// How what exists is audited; none if it is not.
     pub audit: Option<audit::Options>,
-    /// The policies as they were reviewed: files or folders. None, and nothing is compared.
-    pub declared: Vec<PathBuf>,
 }
 
 impl Options {
@@ -54,7 +50,6 @@ impl Options {
                 identity: None,
             },
             audit: None,
-            declared: Vec::new(),
         }
     }
 }
@@ -126,11 +121,6 @@ pub fn start(
     if let Some(audited) = options.audit {
         let inputs = audit::Inputs { snapshots: published.clone(), leads: leads.clone() };
         audit::start(client.clone(), audited, options.version, metrics.clone(), clock, inputs);
-    }
-    if !options.declared.is_empty() {
-        let comparing =
-            drift::keep(client.clone(), options.declared, metrics.clone(), leads.clone());
-        tasks.push(Task::spawn(comparing));
     }
     // Who registers elsewhere knows when policies are in force as soon as they are compiled.
     let registered = if options.registration.is_some() { registered } else { published.clone() };

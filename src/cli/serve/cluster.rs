@@ -73,9 +73,6 @@ pub struct ClusterArgs {
     /// Applies the CustomResourceDefinitions first
     #[arg(long)]
     install_crds: bool,
-    /// The policies as they were reviewed: whatever differs in the cluster is counted and told; may be repeated
-    #[arg(long, value_name = "PATH", conflicts_with = "policies")]
-    declared: Vec<PathBuf>,
     /// Leaves out the audit of what exists
     #[arg(long)]
     no_audit: bool,
@@ -119,7 +116,6 @@ impl ClusterArgs {
         excluded.push(self.namespace.clone());
         excluded.sort();
         excluded.dedup();
-        options.declared.clone_from(&self.declared);
         options.audit = (!self.no_audit).then(|| audit::Options {
             reports: match self.reports {
                 Reports::Openreports => Some(Flavor::OpenReports),

@@ -35,11 +35,6 @@ pub struct KindLabels {
     pub resource: String,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct DriftLabels {
-    change: &'static str,
-}
-
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditTotals {
@@ -61,7 +56,6 @@ pub(in crate::telemetry::metrics) struct AuditFamilies {
     delay: Option<Histogram>,
     edited: Counter,
     unreadable: Family<KindLabels, Gauge>,
-    drift: Family<DriftLabels, Gauge>,
 }
 
 impl AuditFamilies {
@@ -95,11 +89,6 @@ impl AuditFamilies {
             "audit_unreadable_kinds",
             "Kinds of objects that policies are about and that can't be read",
             self.unreadable.clone(),
-        );
-        r.register(
-            "policy_drift",
-            "Policies and bindings that are not the ones that were reviewed",
-            self.drift.clone(),
         );
         self.delay = Some(delay);
     }
@@ -141,16 +130,6 @@ impl Metrics {
         self.audit.unreadable.clear();
         for (labels, count) in kinds {
             self.audit.unreadable.get_or_create(&labels).set(count as i64);
-        }
-    }
-
-    /// How the policies of the cluster differ from those that were reviewed: a word for each.
-    pub fn drift(&self, changes: impl IntoIterator<Item = &'static str>) {
-        for change in ["added", "removed", "changed"] {
-            self.audit.drift.get_or_create(&DriftLabels { change }).set(0);
-        }
-        for change in changes {
-            self.audit.drift.get_or_create(&DriftLabels { change }).inc();
         }
     }
 

@@ -99,7 +99,6 @@ fn every_family_is_documented_and_exists() {
     metrics.audit(AuditTotals::default(), [(labels, 1)]);
     let kind = KindLabels { group: "g".into(), resource: "r".into() };
     metrics.unreadable([(kind, 1)]);
-    metrics.drift(["changed"]);
     let text = metrics.text();
     let mut families: Vec<String> = text
         .lines()

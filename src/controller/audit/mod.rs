@@ -18,6 +18,7 @@
 //!
 //! [`WORK_SLICE`]: crate::controller::limits::WORK_SLICE
 
+mod again;
 mod judge;
 mod reports;
 mod run;

@@ -1,6 +1,6 @@
 //! One audit, from the moment this replica leads: what is watched, who is asked about what, and when that is reported.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::audit::store::{GroupResource, Remembered, Seen, Store, Totals};
 use crate::audit::{Auditor, Chosen, Existing, ObjectRef, PolicyRef, Served};
 use crate::cel::Arena;
 use crate::controller::audit::Tools;
+use crate::controller::audit::again::{Again, Waiting, join};
 use crate::controller::audit::judge::{Changes, Judge, common, is_outside};
 use crate::controller::audit::reports::Reports;
 use crate::controller::audit::source::{Heard, SourceId, Sources};
 use crate::controller::audit::unreadable::Unreadable;
 use crate::controller::cluster::Task;
 use crate::controller::limits::{
-    AUDIT_DISCOVERY_INTERVAL, AUDIT_TICK, KIND_INTERVAL, NAMESPACES_RELISTED_MAX, NATIVES_PATIENCE,
-    WORK_SLICE,
+    AUDIT_DISCOVERY_INTERVAL, AUDIT_TICK, KIND_INTERVAL, NATIVES_PATIENCE, WORK_SLICE,
 };
 use crate::json::Document;
 use crate::policy::snapshot::Snapshot;
@@ -49,7 +49,7 @@ pub(in crate::controller::audit) struct Run {
     /// The kinds of all watches.
     kinds: HashMap<SourceId, ServedKind>,
     /// What is to be looked at once more, and what is being looked at.
-    waiting: VecDeque<Again>,
+    waiting: Waiting,
     again: Option<(SourceId, Again, Task)>,
     sources_begun: SourceId,
     lists_begun: u32,
@@ -75,16 +75,6 @@ struct Watching {
     task: Task,
 }
 
-/// Objects that are looked at once more.
-#[derive(Clone, Debug)]
-struct Again {
-    kind: ServedKind,
-    /// Only those in this namespace.
-    namespace: Option<String>,
-    /// By these policies only.
-    chosen: Chosen,
-}
-
 impl Run {
     pub fn new(tools: Tools, snapshots: Published, natives: Published) -> Run {
         let (sources, heard) = Sources::new(tools.client.clone(), Arc::clone(&tools.metrics));
@@ -106,7 +96,7 @@ impl Run {
             is_doubtful: false,
             watches: BTreeMap::new(),
             kinds: HashMap::new(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             again: None,
             sources_begun: 0,
             lists_begun: 0,
@@ -208,9 +198,7 @@ impl Run {
         // Another version is served now, or the kind is gone.
         let is_moved = |p: &PolicyRef| moved.get(p.kind).is_some_and(|n| n.contains(&p.name));
         self.store.forget_policies(is_moved);
-        for (policy_kind, names) in &moved {
-            changed.entry(policy_kind).or_default().extend(names.iter().cloned());
-        }
+        join(&mut changed, moved);
         let gone = self.watches.extract_if(.., |kind, _| !plan.contains_key(kind));
         let gone: Vec<SourceId> = gone.map(|(_, watching)| watching.source).collect();
         for source in gone {
@@ -224,7 +212,7 @@ impl Run {
             watching.chosen = chosen;
             let chosen = common(&changed, &watching.chosen);
             if !chosen.is_empty() {
-                self.waiting.push_back(Again { kind, namespace: None, chosen });
+                self.waiting.add(Again { kind, namespace: None, chosen });
             }
         }
         let is_watched = |resource: &GroupResource| {
@@ -242,10 +230,8 @@ impl Run {
             |(kind, watching): (&ServedKind, &Watching)| (kind.clone(), watching.chosen.clone());
         for (kind, chosen) in kinds.map(all).collect::<Vec<_>>() {
             let again = |namespace| Again { kind: kind.clone(), namespace, chosen: chosen.clone() };
-            if namespaces.len() > NAMESPACES_RELISTED_MAX {
-                self.waiting.push_back(again(None));
-            } else {
-                self.waiting.extend(namespaces.iter().cloned().map(Some).map(again));
+            for namespace in namespaces {
+                self.waiting.add(again(Some(namespace.clone())));
             }
         }
     }
@@ -266,7 +252,7 @@ impl Run {
     /// Looks at the next that waits.
     fn next(&mut self) {
         while self.again.is_none() {
-            let Some(again) = self.waiting.pop_front() else { return };
+            let Some(again) = self.waiting.next() else { return };
             // What waited for it may be gone by now.
             if !self.watches.contains_key(&again.kind) {
                 continue;
@@ -414,7 +400,9 @@ impl Run {
         self.unreadable.look(|kind| self.watches.contains_key(kind), Instant::now());
         let is_back = |kind: &ServedKind, _: &mut Chosen| !self.unreadable.contains(kind);
         let back = self.refused.extract_if(.., is_back);
-        self.waiting.extend(back.map(|(kind, chosen)| Again { kind, namespace: None, chosen }));
+        for (kind, chosen) in back.collect::<Vec<_>>() {
+            self.waiting.add(Again { kind, namespace: None, chosen });
+        }
         self.next();
         let unlisted = self.watches.values().filter(|watching| !watching.is_listed).count();
         let backlog = unlisted + self.waiting.len() + usize::from(self.again.is_some());

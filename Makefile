@@ -19,7 +19,7 @@ test: ## run every test: unit, tidy, specs, conformance, then the real control p
 check: ## what a change must pass before review: format, lints, tests without a cluster, docs, dependencies
 	$(CARGO) fmt --check
 	$(CARGO) clippy $(CARGO_FLAGS) --all-targets -- -D warnings
-	$(CARGO) clippy $(CARGO_FLAGS) --test cosign -- -D warnings
+	$(CARGO) clippy $(CARGO_FLAGS) --test cosign --test cluster --test chaos --test scale -- -D warnings
 	$(CARGO) test $(CARGO_FLAGS)
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(CARGO_FLAGS) --no-deps
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \

@@ -71,12 +71,10 @@ fn rejects_a_pod_with_an_unsigned_image() {
     space.kubectl.apply(&pod("other", "registry.example.com/app:v1")).assert_accepted();
     eventually("the policy says that it is ready", PATIENCE, || {
         let policy = WORLD.kubectl.get("imagepolicy", &space.name);
-        match policy["status"]["conditions"].as_array().is_some_and(|conditions| {
-            conditions.iter().any(|one| one["type"] == "Ready" && one["status"] == "True")
-        }) {
-            true => Ok(()),
-            false => Err(policy["status"].to_string()),
-        }
+        let is_ready = |one: &Value| one["type"] == "Ready" && one["status"] == "True";
+        let conditions = policy["status"]["conditions"].as_array();
+        let ready = conditions.is_some_and(|conditions| conditions.iter().any(is_ready));
+        if ready { Ok(()) } else { Err(policy["status"].to_string()) }
     });
 }
 
@@ -118,7 +116,8 @@ fn the_api_server_refuses_what_makes_no_sense() {
         spoil(&mut policy["spec"]);
         policy.to_string()
     };
-    let rows: [(&dyn Fn(&mut Value), &str); 6] = [
+    type Spoil<'a> = &'a dyn Fn(&mut Value);
+    let rows: [(Spoil<'_>, &str); 6] = [
         (
             &|spec| spec["required"] = json!(2),
             "required must not be more than there are authorities",
@@ -135,7 +134,7 @@ fn the_api_server_refuses_what_makes_no_sense() {
         (
             &|spec| {
                 spec["attestations"] =
-                    json!([{"name": "a", "predicateType": "p", "authorities": ["b"]}])
+                    json!([{"name": "a", "predicateType": "p", "authorities": ["b"]}]);
             },
             "names an authority that the policy does not have",
         ),

@@ -103,7 +103,7 @@ impl Objects {
 
     fn object(self, number: usize, name: &str, field: &str, value: Json) -> Json {
         let mut labels = json!({"app": "a", "tier": "web"});
-        if number % FAILING == 0 {
+        if number.is_multiple_of(FAILING) {
             labels.as_object_mut().unwrap().remove("tier");
         }
         json!({
@@ -232,7 +232,7 @@ pub fn failing_config_maps(count: usize) -> u64 {
 
 pub async fn create_config_maps(client: &Client, count: usize) {
     let config_map = |number: usize| {
-        let value = if number % FAILING == 0 { "bad" } else { "good" };
+        let value = if number.is_multiple_of(FAILING) { "bad" } else { "good" };
         let metadata = json!({"name": format!("config-{number}"), "namespace": format!("scale-{}", number % 3)});
         let data = json!({"a": value, "b": "x".repeat(300)});
         ("v1", "ConfigMap", "configmaps", json!({"metadata": metadata, "data": data}))

@@ -126,10 +126,21 @@ pub const QUESTION_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long a Lease is good for after it was renewed: for so long nobody writes when the one that did has died. Requests
 /// are decided all the time.
-pub const LEASE_SECONDS: u64 = 6;
+pub const LEASE_DURATION: Duration = Duration::from_secs(6);
 
-/// How long before its end a Lease is renewed. The clocks of the nodes may differ by as much.
-pub const LEASE_GRACE_SECONDS: u64 = 2;
+/// The longest that is believed of a Lease. One that somebody edited must not be held by the dead for ever.
+pub const LEASE_DURATION_MAX: Duration = Duration::from_mins(1);
+
+/// After how long a holder that could not renew its Lease no longer counts on it: sooner than another may take it, by as much
+/// as a write that is under way may take to end.
+pub const LEASE_RENEW_DEADLINE: Duration = Duration::from_secs(4);
+
+/// How often the Lease is renewed, and looked at by those who don't hold it. It is half a kilobyte, and a cluster's nodes
+/// write one each every ten seconds.
+pub const LEASE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often one look at the Lease is begun anew because somebody wrote it meanwhile. There will be another look.
+pub const LEASE_ATTEMPTS_MAX: usize = 3;
 
 /// How long stopping waits for the Lease to be given back. Without that, it ends by itself.
 pub const LEASE_RELEASE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -131,8 +131,9 @@ pub fn start(
         let keep = registration::keep(client, options, metrics.clone(), inputs, registered_sender);
         tasks.push(Task::spawn(keep));
     }
-    let leader =
-        Task::spawn(leader::keep(client.clone(), options.leader, metrics.clone(), leads_sender));
+    let leading =
+        leader::keep(client.clone(), options.leader, metrics.clone(), clock, leads_sender);
+    let leader = Task::spawn(leading);
     let told = break_glass::Inputs { observed: observed.clone(), leads: leads.clone() };
     let telling = break_glass::tell(client.clone(), metrics.clone(), clock, told);
     tasks.push(Task::spawn(telling));

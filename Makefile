@@ -31,8 +31,8 @@ e2e: ## run the tests against the real cosign, etcd and kube-apiserver (built on
 	$(CARGO) test $(CARGO_FLAGS) --test chaos
 	$(CARGO) test $(CARGO_FLAGS) --test scale
 
-chaos: ## break what can break while a client writes, in full sizes, and print a table; half an hour
-	CHAOS=full $(CARGO) test $(CARGO_FLAGS) --test chaos -- --nocapture
+chaos: ## break what can break while a client writes, in full sizes, and print a table; a quarter of an hour
+	CHAOS=full $(CARGO) test $(CARGO_FLAGS) --release --test chaos -- --nocapture
 
 scale: ## audit 100,000 objects in a real API server and print what it took; a quarter of an hour
 	SCALE=full $(CARGO) test $(CARGO_FLAGS) --release --test scale -- --nocapture

@@ -135,6 +135,7 @@ fn api_server(binaries: &Path, pki: &Pki, ports: Ports) -> Command {
         .args(["--service-cluster-ip-range=10.0.0.0/24", "--authorization-mode=RBAC"])
         // Off by default, on in some distributions: whoever sets an owner needs more rights.
         .arg("--enable-admission-plugins=OwnerReferencesPermissionEnforcement")
+        .arg(format!("--admission-control-config-file={}", pki.admission_configuration()))
         .args(["--allow-privileged=true", "--profiling=false"]);
     api
 }

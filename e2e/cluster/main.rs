@@ -19,6 +19,7 @@ mod audited;
 mod break_glass;
 mod changes;
 mod chart;
+mod clients;
 #[allow(dead_code, reason = "only the chaos tests stop it in parts")]
 mod control_plane;
 mod entries;
@@ -69,8 +70,8 @@ struct World {
     server: Mutex<Server>,
     /// Where images are. It ends with the run.
     registry: tools::Registry,
-    /// Held, so that its processes live as long as the run.
-    _control_plane: Option<ControlPlane>,
+    /// That of this run, unless another was named. Its processes live as long as it does.
+    control_plane: Option<ControlPlane>,
 }
 
 impl World {
@@ -93,8 +94,10 @@ impl World {
         // Where its certificate and the params of the starter set live.
         kubectl.run(&["create", "namespace", "portcullis-system"]);
         let registry = tools::Registry::start();
-        let server = Mutex::new(Server::new(&registry.host));
-        Self { run, kubectl, server, registry, _control_plane: control_plane }
+        // Of another cluster it is not known whether it shows webhooks a certificate.
+        let clients = control_plane.as_ref().map(|ours| ours.pki.path("webhooks-ca.crt"));
+        let server = Mutex::new(Server::new(&registry.host, clients));
+        Self { run, kubectl, server, registry, control_plane }
     }
 
     /// The server, running.

@@ -2,6 +2,7 @@
 
 use crate::control_plane::free_ports;
 use crate::kubectl::Kubectl;
+use crate::pki::API_SERVER_AS_CLIENT;
 use crate::processes::{Process, Run, eventually};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -13,13 +14,15 @@ pub struct Server {
     port: u16,
     /// A registry that is asked without TLS.
     registry: String,
+    /// The authority of those who are answered; everybody without it.
+    clients: Option<String>,
     process: Option<Process>,
 }
 
 impl Server {
-    pub fn new(registry: &str) -> Self {
+    pub fn new(registry: &str, clients: Option<String>) -> Self {
         let [port] = free_ports();
-        Self { port, registry: registry.to_owned(), process: None }
+        Self { port, registry: registry.to_owned(), clients, process: None }
     }
 
     /// Starts it and waits until it is ready. Answers how long that took.
@@ -35,6 +38,9 @@ impl Server {
             .args(["--plain-http", &self.registry])
             .arg("--webhook-url")
             .arg(self.url(""));
+        if let Some(authority) = &self.clients {
+            command.args(["--client-ca", authority, "--client-name", API_SERVER_AS_CLIENT]);
+        }
         let mut process = run.spawn("portcullis", &mut command);
         eventually("portcullis is ready", READY_PATIENCE, || {
             process.assert_alive();
@@ -68,7 +74,7 @@ impl Server {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    fn url(&self, path: &str) -> String {
+    pub fn url(&self, path: &str) -> String {
         format!("https://127.0.0.1:{}{path}", self.port)
     }
 

@@ -1,24 +1,16 @@
-//! The real `helm`, and the chart as it renders. Where the binary comes from is the business of `e2e/helm/build.sh`.
+//! The real `helm`, and the chart as it renders. Where the binary comes from is the business of `e2e/tools/build.sh`.
 
 use crate::kubectl::{Kubectl, Said};
+use crate::tools::built;
 use crate::tree;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::LazyLock;
 
 /// The release of Kubernetes that rendering takes itself to be for; a cluster is asked.
 const KUBE_VERSION: &str = "1.36.0";
 
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
-    let script = tree("e2e/helm/build.sh");
-    let output = Command::new("bash")
-        .arg(&script)
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("`bash` is needed to build helm");
-    assert!(output.status.success(), "there is no helm, see what {script} says above");
-    PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-});
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| built("helm").join("helm"));
 
 /// Runs helm, with nothing of the person whose machine this is.
 pub fn helm(arguments: &[&str]) -> Said {

@@ -1,4 +1,4 @@
-//! The programs: cosign and a registry, as `build.sh` makes them, and ours.
+//! The programs: cosign and a registry, as `e2e/tools/build.sh` makes them, and ours.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -9,16 +9,16 @@ use std::time::{Duration, Instant};
 /// A registry listens within milliseconds.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/cosign/build.sh");
-    let output = Command::new("bash")
-        .arg(&script)
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("`bash` is needed to build cosign");
-    assert!(output.status.success(), "there is no cosign, see what build.sh says above");
+static TOOLS: LazyLock<PathBuf> = LazyLock::new(|| built("cosign"));
+
+/// The folder with programs of others, built now if they aren't yet. The script tells its progress on stderr.
+pub fn built(name: &str) -> PathBuf {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("e2e/tools/build.sh");
+    let mut script = Command::new(script);
+    let output = script.arg(name).stderr(Stdio::inherit()).output().expect("`bash` is needed");
+    assert!(output.status.success(), "there is no {name}, see what build.sh says above");
     PathBuf::from(String::from_utf8(output.stdout).unwrap().trim())
-});
+}
 
 /// What a program said, and how it ended.
 #[derive(Debug)]

@@ -45,9 +45,10 @@ fuzz: ## random and mutated text into every reader, and well-typed expressions, 
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(CARGO) test $(CARGO_FLAGS) --release --test fuzz -- --nocapture
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),300) $(CARGO) test $(CARGO_FLAGS) --release --test differential checked_without_dyn -- --nocapture
 
-bench: ## measure start time, idle memory, binary size, the time of a request, an audit, and CEL beside the API server
+bench: ## measure start time, idle memory, binary size, the time of a request, an audit, images, and CEL beside the API server
 	$(CARGO) bench $(CARGO_FLAGS) --bench server
 	$(CARGO) bench $(CARGO_FLAGS) --bench audit
+	$(CARGO) bench $(CARGO_FLAGS) --bench images
 	$(CARGO) bench $(CARGO_FLAGS) --bench cel
 
 pictures: ## make the screenshots of docs/audit.md again, in a browser

@@ -117,6 +117,16 @@ pub async fn ask(
     path: &str,
     body: &[u8],
 ) -> std::io::Result<u16> {
+    Ok(answer(connection, method, path, body).await?.0)
+}
+
+/// The same; answers the status and all that came.
+pub async fn answer(
+    connection: &mut TlsStream<TcpStream>,
+    method: &str,
+    path: &str,
+    body: &[u8],
+) -> std::io::Result<(u16, Vec<u8>)> {
     let head = format!(
         "{method} {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n",
@@ -133,7 +143,7 @@ pub async fn ask(
             let length = head.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
             let length: usize = length.map_or(0, |length| length.trim().parse().unwrap());
             if answer.len() >= end + 4 + length {
-                return Ok(head[9..12].parse().unwrap());
+                return Ok((head[9..12].parse().unwrap(), answer));
             }
         }
     }

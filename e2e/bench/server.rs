@@ -13,12 +13,12 @@
 mod allocations;
 mod fleet;
 mod load;
+mod process;
 #[allow(dead_code, reason = "the Pods are the same as those of the language's benchmark")]
 mod workload;
 
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use portcullis::admission::{Arena, Facts, NamespaceObject, Phase, review, wire};
 use portcullis::cel::Version;
@@ -26,18 +26,11 @@ use portcullis::policy::{Definitions, manifest, snapshot::Snapshot};
 
 use crate::allocations::allocations;
 use crate::fleet::{Fleet, tree};
-use crate::load::{Load, Loop, ask, connect};
+use crate::load::{Load, Loop};
+use crate::process::Server;
 
-/// Requests before the clock runs: caches, branch predictors and the allocator settle.
-const WARM_UP: usize = 2_000;
-/// Enough for a steady 99th percentile.
-const REQUESTS: usize = 20_000;
 /// Connections at a time: the API server keeps a few for each webhook.
 const CONNECTIONS: usize = 16;
-/// The server is ready in well under a second.
-const READY_PATIENCE: Duration = Duration::from_secs(20);
-/// Linux counts CPU time in hundredths of a second.
-const TICK: Duration = Duration::from_millis(10);
 /// How many policies match, and how many more there are.
 const SETS: [(usize, usize); 5] = [(1, 0), (10, 0), (100, 0), (1_000, 0), (10, 990)];
 
@@ -139,97 +132,4 @@ fn heap(fleet: &Fleet, body: &[u8]) -> u64 {
         arena.reset();
     }
     count
-}
-
-/// The server, stopped when this goes.
-struct Server {
-    process: Child,
-    port: u16,
-    ready_after: Duration,
-}
-
-/// What a load cost.
-struct Figures {
-    p50: Duration,
-    p99: Duration,
-    per_second: f64,
-    /// The server's, of one request.
-    cpu: Duration,
-}
-
-impl std::fmt::Display for Figures {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let [p50, p99, cpu] = [self.p50, self.p99, self.cpu].map(|time| time.as_micros());
-        let rate = self.per_second;
-        write!(
-            f,
-            "p50 {p50} µs, p99 {p99} µs, {rate:.0} requests/s, {cpu} µs of the server's CPU each"
-        )
-    }
-}
-
-impl Server {
-    async fn start(policies: &Path) -> Self {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
-        command.args(["serve", "--policies"]).arg(policies);
-        command.arg("--listen").arg(format!("127.0.0.1:{port}"));
-        let started = Instant::now();
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
-        let mut server = Self { process, port, ready_after: Duration::ZERO };
-        while !server.is_ready().await {
-            let waited = started.elapsed();
-            assert!(waited < READY_PATIENCE, "not ready after {} s", READY_PATIENCE.as_secs());
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-        server.ready_after = started.elapsed();
-        server
-    }
-
-    async fn is_ready(&self) -> bool {
-        let Ok(mut connection) = connect(self.port).await else { return false };
-        ask(&mut connection, "GET", "/readyz", b"").await.is_ok_and(|status| status == 200)
-    }
-
-    /// As many requests as there are answers to be had.
-    fn load<'l>(&self, path: &'l str, body: &'l [u8], connections: usize) -> Load<'l> {
-        let (port, requests, pace) = (self.port, REQUESTS, Loop::Closed);
-        Load { port, path, body, connections, requests, pace }
-    }
-
-    async fn measure(&self, load: Load<'_>) -> Figures {
-        Load { requests: WARM_UP, ..load }.run().await;
-        let (cpu, from) = (self.cpu(), Instant::now());
-        let latencies = load.run().await;
-        let (cpu, took) = (self.cpu().saturating_sub(cpu), from.elapsed());
-        Figures {
-            p50: latencies[latencies.len() / 2],
-            p99: latencies[latencies.len() * 99 / 100],
-            per_second: latencies.len() as f64 / took.as_secs_f64(),
-            cpu: cpu / u32::try_from(latencies.len()).unwrap(),
-        }
-    }
-
-    fn memory_mib(&self) -> f64 {
-        let status = format!("/proc/{}/status", self.process.id());
-        let status = std::fs::read_to_string(status).unwrap();
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-        let kib: f64 = kib.trim_end_matches("kB").trim().parse().unwrap();
-        kib / 1024.0
-    }
-
-    /// User and system time so far.
-    fn cpu(&self) -> Duration {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.process.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-        let ticks: u32 = [fields[11], fields[12]].map(|f| f.parse::<u32>().unwrap()).iter().sum();
-        TICK * ticks
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

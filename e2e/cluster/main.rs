@@ -23,6 +23,9 @@ mod clients;
 #[allow(dead_code, reason = "only the chaos tests stop it in parts")]
 mod control_plane;
 mod entries;
+#[path = "../cosign/front.rs"]
+#[allow(dead_code, reason = "only the tests of cosign misbehave")]
+mod front;
 mod helm;
 #[path = "../cosign/http.rs"]
 #[allow(dead_code, reason = "only the tests of cosign read headers")]
@@ -36,6 +39,7 @@ mod outages;
 mod pki;
 #[allow(dead_code, reason = "only the chaos tests send signals")]
 mod processes;
+mod pull_secrets;
 #[path = "../cosign/push.rs"]
 #[allow(dead_code, reason = "only the tests of cosign forge signatures")]
 mod push;
@@ -48,6 +52,7 @@ mod starter_set;
 mod tools;
 
 use crate::control_plane::ControlPlane;
+use crate::front::Front;
 use crate::kubectl::Kubectl;
 use crate::processes::{Run, eventually};
 use crate::server::Server;
@@ -70,6 +75,8 @@ struct World {
     server: Mutex<Server>,
     /// Where images are. It ends with the run.
     registry: tools::Registry,
+    /// The same for who has a login.
+    guard: Front,
     /// That of this run, unless another was named. Its processes live as long as it does.
     control_plane: Option<ControlPlane>,
 }
@@ -96,8 +103,16 @@ impl World {
         let registry = tools::Registry::start();
         // Of another cluster it is not known whether it shows webhooks a certificate.
         let clients = control_plane.as_ref().map(|ours| ours.pki.path("webhooks-ca.crt"));
-        let server = Mutex::new(Server::new(&registry.host, clients));
-        Self { run, kubectl, server, registry, control_plane }
+        let guard = Front::start(&registry.host, |asked| match asked.authorization.as_deref() {
+            // `u:p`.
+            Some("Basic dTpw") => front::Answer::Honest,
+            _ => {
+                let asks = ("WWW-Authenticate", "Basic realm=\"r\"".to_owned());
+                front::Answer::Status(401, vec![asks])
+            }
+        });
+        let server = Mutex::new(Server::new(&[&registry.host, &guard.host], clients));
+        Self { run, kubectl, server, registry, guard, control_plane }
     }
 
     /// The server, running.

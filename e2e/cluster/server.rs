@@ -12,17 +12,18 @@ const READY_PATIENCE: Duration = Duration::from_mins(1);
 
 pub struct Server {
     port: u16,
-    /// A registry that is asked without TLS.
-    registry: String,
+    /// Registries that are asked without TLS.
+    registries: Vec<String>,
     /// The authority of those who are answered; everybody without it.
     clients: Option<String>,
     process: Option<Process>,
 }
 
 impl Server {
-    pub fn new(registry: &str, clients: Option<String>) -> Self {
+    pub fn new(registries: &[&str], clients: Option<String>) -> Self {
         let [port] = free_ports();
-        Self { port, registry: registry.to_owned(), clients, process: None }
+        let registries = registries.iter().map(|host| (*host).to_owned()).collect();
+        Self { port, registries, clients, process: None }
     }
 
     /// Starts it and waits until it is ready. Answers how long that took.
@@ -35,7 +36,8 @@ impl Server {
             .arg(kubectl.kubeconfig())
             .arg("--listen")
             .arg(format!("127.0.0.1:{}", self.port))
-            .args(["--plain-http", &self.registry])
+            .args(self.registries.iter().flat_map(|host| ["--plain-http", host]))
+            .arg("--pull-secrets")
             .arg("--webhook-url")
             .arg(self.url(""));
         if let Some(authority) = &self.clients {

@@ -9,17 +9,17 @@ use serde_json::json;
 use std::time::{Duration, Instant};
 
 /// Verifies the signed image through a front.
-fn through(front: &Front, format: Format, image: &str, more: &[&str]) -> Said {
+pub fn through(front: &Front, format: Format, image: &str, more: &[&str]) -> Said {
     let reference = WORLD.image(format, image).replace(&WORLD.registry.host, &front.host);
     verify(&reference, &WORLD.policy("release"), more)
 }
 
-fn front(behaviour: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Front {
+pub fn front(behaviour: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Front {
     Front::start(&WORLD.registry.host, behaviour)
 }
 
 /// Whether something that carries signatures is asked for, and not the image.
-fn is_evidence(asked: &Asked) -> bool {
+pub fn is_evidence(asked: &Asked) -> bool {
     asked.path.contains("sha256-") || asked.path.contains("/referrers/")
 }
 
@@ -104,15 +104,15 @@ fn what_is_too_large_is_not_read() {
     for format in FORMATS {
         // Where signatures are listed, and the image itself.
         let front =
-            front(|asked| if is_evidence(asked) { Answer::Endless } else { Answer::Honest });
+            front(|asked| if is_evidence(asked) { Answer::endless() } else { Answer::Honest });
         let said = through(&front, format, "signed", &[]);
         said.expect(1, "FAILED");
         said.expect(1, "is larger than 4194304 bytes");
-        let front = self::front(|_| Answer::Endless);
+        let front = self::front(|_| Answer::endless());
         through(&front, format, "signed", &[]).expect(1, "is larger than 4194304 bytes");
         // A layer is not larger than its manifest says.
         let front = self::front(|asked| {
-            if asked.path.contains("/blobs/") { Answer::Endless } else { Answer::Honest }
+            if asked.path.contains("/blobs/") { Answer::endless() } else { Answer::Honest }
         });
         through(&front, format, "signed", &[]).expect(1, "is larger than");
     }
@@ -168,7 +168,7 @@ fn content_is_what_its_digest_says_or_nothing() {
 }
 
 /// A registry that wants to know who asks, and sends to a store for layers.
-fn guarded(store: String, realm: &'static str) -> Front {
+pub fn guarded(store: String, realm: &'static str) -> Front {
     front(move |asked| {
         if asked.path.starts_with("/token") {
             let good = asked.authorization.as_deref() == Some("Basic dTpw");
@@ -192,7 +192,7 @@ fn guarded(store: String, realm: &'static str) -> Front {
     })
 }
 
-fn credentials(name: &str, host: &str) -> String {
+pub fn credentials(name: &str, host: &str) -> String {
     let path = WORLD.folder.join(format!("{name}.json"));
     std::fs::write(&path, json!({"auths": {host: {"auth": "dTpw"}}}).to_string()).unwrap();
     path.to_str().unwrap().to_owned()

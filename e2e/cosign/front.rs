@@ -5,12 +5,12 @@ use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a front holds a connection that it does not answer: longer than anybody waits.
 const HOLD: Duration = Duration::from_secs(20);
 
-/// How large the endless answer is: more than anybody should read.
+/// How large an endless answer is: more than anybody should read.
 const ENDLESS_BYTES: usize = 100 << 20;
 
 /// What is asked.
@@ -18,6 +18,8 @@ const ENDLESS_BYTES: usize = 100 << 20;
 pub struct Asked {
     pub path: String,
     pub authorization: Option<String>,
+    /// What was posted.
+    pub form: String,
     /// How often this path was asked for before.
     pub before: usize,
 }
@@ -32,8 +34,31 @@ pub enum Answer {
     Silence,
     /// The connection ends.
     Reset,
-    /// 100 MiB, without saying so before.
-    Endless,
+    /// These bytes, whatever they are, and the end.
+    Raw(Vec<u8>),
+    /// This, and then the other again and again, up to 100 MiB.
+    Stream(&'static str, Vec<u8>),
+    /// One byte after the other, slowly.
+    Drip,
+}
+
+impl Answer {
+    /// A body that says nothing of its length.
+    pub fn endless() -> Self {
+        Self::Stream("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", vec![b' '; 64 << 10])
+    }
+
+    /// A body in chunks.
+    pub fn endless_chunks() -> Self {
+        let chunk = [b"10000\r\n", &vec![b' '; 64 << 10][..], b"\r\n"].concat();
+        Self::Stream("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", chunk)
+    }
+
+    /// Headers without an end.
+    pub fn endless_head() -> Self {
+        let header = format!("X-More: {}\r\n", "a".repeat(32 << 10));
+        Self::Stream("HTTP/1.1 200 OK\r\n", header.into_bytes())
+    }
 }
 
 type Behaviour = dyn Fn(&Asked) -> Answer + Send + Sync;
@@ -84,11 +109,15 @@ fn answer(
     }
     let head = String::from_utf8(head).ok()?;
     let path = head.split(' ').nth(1)?.to_owned();
+    let length = header(&head, "content-length").and_then(|text| text.parse().ok()).unwrap_or(0);
+    let mut form = vec![0; length];
+    stream.read_exact(&mut form).ok()?;
+    let form = String::from_utf8(form).ok()?;
     let asked = {
         let mut seen = seen.lock().unwrap();
         let before = seen.iter().filter(|asked| asked.path == path).count();
         let authorization = header(&head, "authorization").map(str::to_owned);
-        let asked = Asked { path, authorization, before };
+        let asked = Asked { path, authorization, form, before };
         seen.push(asked.clone());
         asked
     };
@@ -108,10 +137,19 @@ fn answer(
             None
         }
         Answer::Reset => None,
-        Answer::Endless => {
+        Answer::Raw(bytes) => stream.write_all(&bytes).ok(),
+        Answer::Stream(head, more) => {
+            stream.write_all(head.as_bytes()).ok()?;
+            (0..ENDLESS_BYTES / more.len()).try_for_each(|_| stream.write_all(&more).ok())
+        }
+        Answer::Drip => {
+            let started = Instant::now();
             stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n").ok()?;
-            let chunk = vec![b' '; 64 << 10];
-            (0..ENDLESS_BYTES / chunk.len()).try_for_each(|_| stream.write_all(&chunk).ok())
+            while started.elapsed() < HOLD {
+                stream.write_all(b" ").ok()?;
+                thread::sleep(Duration::from_millis(100));
+            }
+            None
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Signatures with short-lived certificates of a Sigstore of our own: what passes here passes by cosign too, and what does
 //! not, does not.
 
+use crate::program::{Program, eventually};
 use crate::push::{MANIFEST, tag_of};
 use crate::sigstore::{
     Sigstore, Wanted, bundle, by_certificate, envelope, pae, simple_signing, statement,
 };
 use crate::tools::{cosign, verify};
+use crate::tuf_repository::TufRepository;
 use crate::world::{FORMATS, Format, WORLD};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -101,4 +103,58 @@ fn what_passes_here_passes_by_cosign() {
         let said = verify(&WORLD.image(format, "keyless-of-others"), &WORLD.policy("ci"), &[]);
         said.expect(1, "FAILED");
     }
+}
+
+#[test]
+fn a_trust_root_is_brought_up_to_date() {
+    let sigstore = Sigstore::new();
+    let repository = TufRepository::start();
+    repository.publish(1, &sigstore.trusted_root().to_string());
+    let keyless = json!({"authorities": [{"name": "ci", "keyless": {
+        "issuer": Wanted::default().issuer, "subject": Wanted::default().subject,
+        "trustRoot": {"name": "followed"},
+    }}]});
+    // What was written is of another instance.
+    let written = Sigstore::new().trusted_root().to_string();
+    let root = json!({
+        "apiVersion": "portcullis.dev/v1alpha1", "kind": "TrustRoot",
+        "metadata": {"name": "followed"}, "spec": {
+            "trustedRoot": written, "tuf": {"url": repository.url(), "root": repository.root},
+        },
+    });
+    let policy = WORLD.write_policy("followed", "**", keyless);
+    let text = std::fs::read_to_string(&policy).unwrap();
+    std::fs::write(&policy, format!("{text}\n---\n{root}\n")).unwrap();
+    for format in FORMATS {
+        sign(&sigstore, format, "followed", &Wanted::default());
+        let image = WORLD.image(format, "followed");
+        let with = ["--plain-http", repository.host()];
+        verify(&image, &policy, &with).expect(0, "passed");
+        // Without it, what was written counts, and that is said.
+        let said = verify(&image, &policy, &[]);
+        said.expect(1, "FAILED");
+        said.expect(1, "warning: the trust root is as it was written: http://");
+    }
+    let plain = ["--plain-http", repository.host(), "--plain-http", &WORLD.registry.host];
+    let program = Program::serve_with(&policy, &plain);
+    let image = WORLD.image(Format::Bundle, "followed");
+    let answer = || program.validate(&crate::admission::created(&image));
+    eventually("the trust root was updated", || answer()["allowed"] == true);
+    let metrics = program.get("/metrics").body;
+    assert!(metrics.contains("portcullis_trust_roots{state=\"current\"} 1"), "{metrics}");
+    // The public instance, as one would have it that is not reached.
+    let file = WORLD.folder.join("root.json");
+    std::fs::write(&file, &repository.root).unwrap();
+    let public = ["--sigstore-tuf", "http://127.0.0.1:1", "--plain-http", "127.0.0.1:1"];
+    let with = [&public[..], &["--sigstore-tuf-root", file.to_str().unwrap()]].concat();
+    let said = verify(&image, &policy, &[&with[..], &plain].concat());
+    said.expect(0, "127.0.0.1:1 can't be reached");
+    let keyless = json!({"authorities": [{"name": "ci", "keyless": {
+        "issuer": Wanted::default().issuer, "subject": Wanted::default().subject,
+    }}]});
+    let policy = WORLD.write_policy("public", "**", keyless);
+    verify(&image, &policy, &plain).expect(1, "FAILED");
+    let url = repository.url();
+    let with = ["--sigstore-tuf", &url, "--sigstore-tuf-root", file.to_str().unwrap()];
+    verify(&image, &policy, &[&with[..], &plain].concat()).expect(0, "passed");
 }

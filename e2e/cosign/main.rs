@@ -16,8 +16,10 @@ mod attested;
 mod faults;
 mod forged;
 mod front;
+mod hostile;
 mod http;
 mod keyless;
+mod logins;
 #[path = "../serve/program.rs"]
 #[allow(dead_code, reason = "shared with the tests of the server")]
 mod program;
@@ -26,6 +28,9 @@ mod push;
 #[allow(dead_code, reason = "shared with the tests that need no registry")]
 mod sigstore;
 mod tools;
+#[path = "../images/tuf_repository.rs"]
+#[allow(dead_code, reason = "shared with the tests that need no registry")]
+mod tuf_repository;
 mod world;
 
 use crate::tools::verify;
@@ -71,7 +76,8 @@ fn what_can_not_be_asked_is_a_failure_of_the_command() {
     verify(&missing, &policy, &[]).expect(1, "is not there");
     // Nobody said that this host has no TLS.
     let elsewhere = image.replace("127.0.0.1", "localhost");
-    verify(&elsewhere, &policy, &[]).expect(1, "UNKNOWN");
+    let elsewhere_host = elsewhere.split('/').next().unwrap();
+    verify(&elsewhere, &policy, &["--any-address", elsewhere_host]).expect(1, "UNKNOWN");
 }
 
 #[test]

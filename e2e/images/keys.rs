@@ -95,7 +95,7 @@ fn a_log_entry_must_be_of_this_signature_and_key() {
         ("its own", sigstore.log_content(&payload, &signature, &pem), Ok(())),
         ("other key", sigstore.log_content(&payload, &signature, &other), Err("does not confirm")),
         ("other signature", sigstore.log_content(&payload, b"x", &pem), Err("does not confirm")),
-        ("other payload", sigstore.log_content(b"x", &signature, &pem), Err("another image")),
+        ("other payload", sigstore.log_content(b"x", &signature, &pem), Err("does not confirm")),
     ];
     for (what, entry, expect) in rows {
         let evidence = Evidence::Signature(layer(&payload, &signature, None, Some(&entry)));

@@ -11,12 +11,22 @@
     reason = "a test fails by panicking"
 )]
 
+mod authority;
 mod certificates;
 mod corpus;
+#[path = "../cosign/front.rs"]
+#[allow(dead_code, reason = "shared with the tests of registries")]
+mod front;
+#[path = "../cosign/http.rs"]
+#[allow(dead_code, reason = "shared with the tests of registries")]
+mod http;
 mod incomplete;
 mod keyless;
 mod keys;
 mod sigstore;
+mod stamped;
+mod tuf;
+mod tuf_repository;
 
 use jiff::Timestamp;
 use portcullis::images::{Authority, Digest, Evidence, Found, Verified, verify};

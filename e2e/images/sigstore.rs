@@ -50,6 +50,8 @@ pub struct Leaf {
 #[derive(Clone)]
 pub struct Entry {
     pub kind: &'static str,
+    /// The second is that of Rekor 2, which promises nothing and knows no time.
+    pub version: &'static str,
     pub body: Vec<u8>,
     pub log_id: Vec<u8>,
     pub index: i64,
@@ -86,6 +88,11 @@ impl Sigstore {
 
     /// Everything that it takes to verify what it signed.
     pub fn root(&self) -> Arc<TrustRoot> {
+        self.root_with(&[])
+    }
+
+    /// The same with timestamp authorities.
+    pub fn root_with(&self, timestamp_authorities: &[&str]) -> Arc<TrustRoot> {
         let authority = self.authority.pem();
         let [log, certificate_log] =
             [&self.log, &self.certificate_log].map(KeyPair::public_key_pem);
@@ -93,7 +100,7 @@ impl Sigstore {
             certificate_authorities: vec![&authority],
             transparency_logs: vec![&log],
             certificate_logs: vec![&certificate_log],
-            timestamp_authorities: Vec::new(),
+            timestamp_authorities: timestamp_authorities.to_vec(),
         };
         Arc::new(TrustRoot::from_keys(&keys).unwrap())
     }
@@ -214,6 +221,7 @@ impl Sigstore {
         let root = parent(&leaf(&body), &neighbour);
         Entry {
             kind,
+            version: "0.0.1",
             promise: self.log.sign(promised.as_bytes()).unwrap(),
             checkpoint: self.checkpoint(&root),
             body,
@@ -237,13 +245,21 @@ impl Sigstore {
 impl Entry {
     /// As it is in bundles.
     pub fn to_json(&self) -> Value {
+        let mut entry = self.proof();
+        if self.version == "0.0.1" {
+            entry["integratedTime"] = self.time.to_string().into();
+            entry["inclusionPromise"] =
+                json!({"signedEntryTimestamp": STANDARD.encode(&self.promise)});
+        }
+        entry
+    }
+
+    fn proof(&self) -> Value {
         let hashes: Vec<String> = self.hashes.iter().map(|hash| STANDARD.encode(hash)).collect();
         json!({
             "logIndex": self.index.to_string(),
             "logId": {"keyId": STANDARD.encode(&self.log_id)},
-            "kindVersion": {"kind": self.kind, "version": "0.0.1"},
-            "integratedTime": self.time.to_string(),
-            "inclusionPromise": {"signedEntryTimestamp": STANDARD.encode(&self.promise)},
+            "kindVersion": {"kind": self.kind, "version": self.version},
             "inclusionProof": {
                 "logIndex": self.index.to_string(),
                 "rootHash": STANDARD.encode(self.root),
@@ -359,7 +375,7 @@ fn promised(body: &[u8], log_id: &[u8], index: i64, time: i64) -> String {
     format!(r#"{{"body":"{body}","integratedTime":{time},"logID":"{log_id}","logIndex":{index}}}"#)
 }
 
-fn leaf(body: &[u8]) -> [u8; 32] {
+pub fn leaf(body: &[u8]) -> [u8; 32] {
     Sha256::digest([&[0][..], body].concat()).into()
 }
 
@@ -368,7 +384,7 @@ pub fn parent(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
 }
 
 /// DER of content up to 64 KiB.
-fn der(tag: u8, content: &[u8]) -> Vec<u8> {
+pub fn der(tag: u8, content: &[u8]) -> Vec<u8> {
     let length = u16::try_from(content.len()).unwrap().to_be_bytes();
     let header: &[u8] = match content.len() {
         0..=127 => &[tag, length[1]],

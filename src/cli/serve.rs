@@ -128,14 +128,17 @@ async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
     let (certificate_sender, certificates) = watch::channel(Some(made.certificate.clone()));
     let (snapshot_sender, snapshots) = watch::channel(None);
     let metrics = Arc::new(Metrics::new());
+    let (registry, trust) = (Arc::new(args.registry.client()?), args.registry.trust()?);
     let publisher =
-        Publisher::new(args.version, metrics.clone(), snapshot_sender, Purpose::Enforce);
+        Publisher::new(args.version, metrics.clone(), snapshot_sender, Purpose::Enforce)
+            .with_trust(trust.clone());
+    let updated = tokio::spawn(trust.keep(registry.clone(), metrics.clone(), now));
     let followed = tokio::spawn(follow(args.policies.clone(), publisher));
     let listener = bind(args.listen()).await?;
     let address = listener.local_addr()?;
-    let source = WithImages::new(NoCluster, args.registry.client()?, metrics.clone());
-    let reviewer =
-        Arc::new(Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces(args)?));
+    let traces = traces(args)?;
+    let source = WithImages::new(NoCluster, registry, metrics.clone()).traced(traces.clone());
+    let reviewer = Arc::new(Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces));
     let kept = reviewer.clone();
     let answered = tokio::spawn(async move { kept.follow(snapshots).await });
     let shown = args.samples.clone().map(|folder| {
@@ -149,7 +152,7 @@ async fn from_files(args: &ServeArgs) -> Result<Exit, Failure> {
     let place = Place { listener, certificates, clients, reviewer, metrics, linger };
     let ended = place.serve().await;
     drop(certificate_sender);
-    for task in [Some(followed), Some(answered), shown].into_iter().flatten() {
+    for task in [Some(followed), Some(updated), Some(answered), shown].into_iter().flatten() {
         task.abort();
     }
     ended

@@ -5,24 +5,34 @@
 //! - One verification for one image and policy at a time, however many requests wait for it.
 //! - A request waits at most [`ANSWER_TIMEOUT`]. The verification goes on, and the next request finds its answer.
 //! - What a registry could not say is unknown, and neither a permission nor a refusal: `failurePolicy` decides.
+//! - What was found out with the credentials of one namespace is told to those who have the same credentials only.
+
+mod breaker;
+pub mod pull_secrets;
+pub mod warm;
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Duration;
 
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::admission::{Facts, Need, Source};
+use crate::controller::images::breaker::Breaker;
+use crate::controller::images::pull_secrets::PullSecrets;
+use crate::controller::images::warm::Warmer;
+use crate::controller::now;
 use crate::images::Reference;
-use crate::images::registry::{Registry, RegistryError};
+use crate::images::registry::{Asked, Inquiry, Keyring, Registry, Trail};
 use crate::policy::Request;
-use crate::policy::images::{ImageRules, Judgement, Verdict, judge};
+use crate::policy::images::{ImageRules, Judgement, PullSecrets as Named, Verdict, judge};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::{ImageAnswer, ImageResult};
+use crate::telemetry::traces::{Step, Traces, VerifiedImage};
 
 /// How long a request waits for an answer: well below the 10 s that the API server gives a webhook.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
@@ -49,33 +59,62 @@ const FAILED: Duration = Duration::from_secs(15);
 /// How long it counts that nobody knows.
 const UNKNOWN: Duration = Duration::from_secs(2);
 
-/// After how many answers in a row that it did not give a registry is left alone.
-const FAULTS_MAX: u32 = 3;
-
-/// How long it is left alone.
-const LEFT_ALONE: Duration = Duration::from_secs(10);
-
-/// How many registries are watched for that.
-const REGISTRIES_MAX: usize = 1024;
+/// How often it is told how many registries are left alone.
+const TELL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// A source of facts that knows images, and asks another for everything else.
 #[derive(Debug)]
 pub struct WithImages<S> {
     inner: S,
     verifier: Arc<Verifier>,
+    pull_secrets: Option<Arc<PullSecrets>>,
 }
 
 impl<S> WithImages<S> {
     /// Asks registries through this client.
-    pub fn new(inner: S, registry: Registry, metrics: Arc<Metrics>) -> WithImages<S> {
+    pub fn new(inner: S, registry: Arc<Registry>, metrics: Arc<Metrics>) -> WithImages<S> {
         let verifier = Verifier {
             registry,
             metrics,
             answers: Mutex::default(),
-            faults: Mutex::default(),
+            breaker: Mutex::default(),
             permits: Semaphore::new(VERIFICATIONS_MAX),
+            traces: None,
         };
-        WithImages { inner, verifier: Arc::new(verifier) }
+        let verifier = Arc::new(verifier);
+        tokio::spawn(tell(Arc::downgrade(&verifier)));
+        WithImages { inner, verifier, pull_secrets: None }
+    }
+
+    /// Makes spans of verifications.
+    #[must_use]
+    pub fn traced(mut self, traces: Option<Traces>) -> WithImages<S> {
+        if let Some(verifier) = Arc::get_mut(&mut self.verifier) {
+            verifier.traces = traces;
+        }
+        self
+    }
+
+    /// What verifies beforehand, with the same answers.
+    pub fn warmer(&self) -> Warmer {
+        let (verifier, pull_secrets) = (Arc::clone(&self.verifier), self.pull_secrets.clone());
+        Warmer { verifier, pull_secrets }
+    }
+
+    /// Shows registries the credentials of the Pods that the images are for.
+    #[must_use]
+    pub fn with_pull_secrets(self, pull_secrets: Option<PullSecrets>) -> WithImages<S> {
+        WithImages { pull_secrets: pull_secrets.map(Arc::new), ..self }
+    }
+
+    /// The credentials of the Pods of a request.
+    async fn keyring(&self, request: &Request<'_>) -> Keyring {
+        match (&self.pull_secrets, Named::of(request.object)) {
+            (Some(secrets), Some(named)) if !request.namespace.is_empty() => {
+                secrets.keyring(request.namespace, &named).await
+            }
+            _ => Keyring::default(),
+        }
     }
 }
 
@@ -84,7 +123,10 @@ impl<S: Source> Source for WithImages<S> {
         let Need::Images(needed) = need else {
             return self.inner.fetch(request, need, facts).await;
         };
-        let asked = needed.images.iter().map(|image| self.verifier.answer(&needed.rules, image));
+        let keyring = self.keyring(request).await;
+        let verifier = &self.verifier;
+        let asker = Asker { keyring, uid: request.uid.to_owned() };
+        let asked = needed.images.iter().map(|image| verifier.answer(&needed.rules, image, &asker));
         let answers = futures::future::join_all(asked).await;
         for (image, answer) in needed.images.iter().zip(answers) {
             facts.add_judgement(&needed.rules, image, answer);
@@ -92,7 +134,15 @@ impl<S: Source> Source for WithImages<S> {
     }
 }
 
-type Key = (String, Reference);
+/// As whom, and for which request, an image is asked about.
+#[derive(Clone, Debug, Default)]
+struct Asker {
+    keyring: Keyring,
+    uid: String,
+}
+
+/// Rules, image, and as whom it is asked about.
+type Key = (String, Reference, [u8; 32]);
 
 /// An answer, or what will be one.
 #[derive(Clone)]
@@ -102,19 +152,13 @@ struct Kept {
     until: Arc<OnceLock<Instant>>,
 }
 
-/// What a registry did lately.
-#[derive(Clone, Copy)]
-struct Faults {
-    in_a_row: u32,
-    last: Instant,
-}
-
 struct Verifier {
-    registry: Registry,
+    registry: Arc<Registry>,
     metrics: Arc<Metrics>,
     answers: Mutex<HashMap<Key, Kept>>,
-    faults: Mutex<HashMap<String, Faults>>,
+    breaker: Mutex<Breaker>,
     permits: Semaphore,
+    traces: Option<Traces>,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -128,9 +172,10 @@ impl Verifier {
         self: &Arc<Self>,
         rules: &Arc<ImageRules>,
         image: &Reference,
+        asker: &Asker,
     ) -> Arc<Judgement> {
         let unknown = |why: &str| Arc::new(Judgement::unknown(image, why));
-        let kept = self.kept(rules, image);
+        let kept = self.kept(rules, image, asker);
         match timeout(ANSWER_TIMEOUT, kept).await {
             Ok(Some(answer)) => answer,
             Ok(None) => unknown("its verification was cut off"),
@@ -143,6 +188,7 @@ impl Verifier {
         self: &Arc<Self>,
         rules: &Arc<ImageRules>,
         image: &Reference,
+        asker: &Asker,
     ) -> Shared<BoxFuture<'static, Option<Arc<Judgement>>>> {
         let now = Instant::now();
         let counts = |kept: &Kept| match kept.until.get() {
@@ -151,7 +197,8 @@ impl Verifier {
             None => !matches!(kept.answer.peek(), Some(None)),
         };
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (rules.fingerprint().to_owned(), image.clone());
+        let mark = self.registry.mark(&asker.keyring, image);
+        let key = (rules.fingerprint().to_owned(), image.clone(), mark);
         if let Some(kept) = answers.get(&key).filter(|kept| counts(kept)) {
             self.metrics.image_answer(ImageAnswer::Kept);
             return kept.answer.clone();
@@ -167,11 +214,11 @@ impl Verifier {
         }
         let until = Arc::new(OnceLock::new());
         let (verifier, ends) = (Arc::clone(self), Arc::clone(&until));
-        let (rules, image) = (Arc::clone(rules), image.clone());
+        let (rules, image, asker) = (Arc::clone(rules), image.clone(), asker.clone());
         // On its own, so that it goes on when nobody waits for it any more.
         let task = tokio::spawn(async move {
             let began = Instant::now();
-            let judgement = verifier.verify(&rules, &image).await;
+            let judgement = verifier.verify(&rules, &image, &asker).await;
             let result = match judgement.verdict {
                 Verdict::Passed => ImageResult::Passed,
                 Verdict::Failed => ImageResult::Failed,
@@ -186,53 +233,71 @@ impl Verifier {
         answer
     }
 
-    async fn verify(&self, rules: &ImageRules, image: &Reference) -> Judgement {
+    async fn verify(&self, rules: &ImageRules, image: &Reference, asker: &Asker) -> Judgement {
+        let begun = now();
         let host = image.registry();
-        if self.is_left_alone(host) {
+        if self.breaker().is_left_alone(host, Instant::now()) {
             return Judgement::unknown(image, &format!("{host} has not answered lately"));
         }
         let Ok(_permit) = self.permits.acquire().await else {
             return Judgement::unknown(image, "the process stops");
         };
-        let known = self.registry.find(image, VERIFICATION_TIMEOUT).await;
-        let passes = RegistryError::is_passing;
-        let is_fault = match &known {
-            Ok(known) => known.iter().flat_map(|known| &known.gathered.problems).any(passes),
-            Err(problem) => passes(problem),
+        let trail = Trail::default();
+        let keyring = &asker.keyring;
+        let inquiry = Inquiry { keyring, limit: VERIFICATION_TIMEOUT, trail: &trail };
+        let known = self.registry.find(image, inquiry).await;
+        let problems = match &known {
+            Ok(known) => known.iter().flat_map(|known| &known.gathered.problems).collect(),
+            Err(problem) => vec![problem],
         };
-        self.heard(host, is_fault);
-        #[expect(clippy::disallowed_methods, reason = "the rim owns the clock")]
-        let now = Timestamp::now();
-        let judgement = judge(rules, image, known.as_ref().map(Option::as_ref), now);
+        self.breaker().heard(host, problems.into_iter(), Instant::now());
+        let judgement = judge(rules, image, known.as_ref().map(Option::as_ref), now());
         if judgement.verdict != Verdict::Passed {
             tracing::info!(image = judgement.image, verdict = ?judgement.verdict, "{}", judgement.message);
         }
+        self.tell(&judgement, begun, asker, &trail.take());
         judgement
     }
 
-    fn is_left_alone(&self, host: &str) -> bool {
-        let faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        faults
-            .get(host)
-            .is_some_and(|known| known.in_a_row >= FAULTS_MAX && known.last.elapsed() < LEFT_ALONE)
+    /// How long everything took.
+    fn tell(&self, judgement: &Judgement, begun: Timestamp, asker: &Asker, asked: &[Asked]) {
+        for Asked { host, result, took, .. } in asked {
+            self.metrics.registry_asked(host, result, *took);
+        }
+        let Some(traces) = &self.traces else { return };
+        let questions: Vec<Step<'_>> = asked
+            .iter()
+            .map(|Asked { host, what, begun, took, result }| Step {
+                name: format!("GET {host}"),
+                what,
+                begun: (*begun).into(),
+                took: *took,
+                result,
+            })
+            .collect();
+        let took = now().duration_since(begun).unsigned_abs();
+        traces.verified(&VerifiedImage {
+            image: &judgement.image,
+            verdict: judgement.verdict.word(),
+            uid: &asker.uid,
+            begun: begun.into(),
+            took,
+            questions: &questions,
+        });
     }
 
-    fn heard(&self, host: &str, is_fault: bool) {
-        let mut faults = self.faults.lock().unwrap_or_else(PoisonError::into_inner);
-        if !is_fault {
-            faults.remove(host);
-            return;
-        }
-        if faults.len() >= REGISTRIES_MAX && !faults.contains_key(host) {
-            faults.retain(|_, known| known.last.elapsed() < LEFT_ALONE);
-        }
-        if faults.len() < REGISTRIES_MAX || faults.contains_key(host) {
-            let known = faults
-                .entry(host.to_owned())
-                .or_insert(Faults { in_a_row: 0, last: Instant::now() });
-            known.in_a_row = known.in_a_row.saturating_add(1);
-            known.last = Instant::now();
-        }
+    fn breaker(&self) -> MutexGuard<'_, Breaker> {
+        self.breaker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tells how many registries are left alone: that ends without a question.
+async fn tell(verifier: Weak<Verifier>) {
+    while let Some(verifier) = verifier.upgrade() {
+        let left_alone = verifier.breaker().left_alone(Instant::now());
+        verifier.metrics.registries_left_alone(left_alone);
+        drop(verifier);
+        sleep(TELL_INTERVAL).await;
     }
 }
 

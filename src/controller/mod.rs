@@ -28,6 +28,7 @@ pub mod registration;
 mod run;
 pub mod status;
 pub mod survey;
+pub mod trust;
 pub mod uninstall;
 
 use std::sync::Arc;

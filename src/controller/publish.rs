@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use crate::cel::Version;
 use crate::controller::Snapshots;
 use crate::controller::limits::BUILD_STACK_BYTES;
+use crate::controller::trust::Trust;
 use crate::policy::api::PolicyDiagnostic;
 use crate::policy::compile::State;
 use crate::policy::snapshot::{Binding, Bound, Snapshot};
@@ -25,6 +26,7 @@ pub struct Publisher {
     metrics: Arc<Metrics>,
     snapshots: Snapshots,
     purpose: Purpose,
+    trust: Trust,
 }
 
 /// What policies are published for.
@@ -76,7 +78,18 @@ impl Publisher {
         snapshots: Snapshots,
         purpose: Purpose,
     ) -> Publisher {
-        Publisher { version, metrics, snapshots, purpose }
+        Publisher { version, metrics, snapshots, purpose, trust: Trust::new(None) }
+    }
+
+    /// Puts trust roots that are kept up to date in the place of those that were written.
+    #[must_use]
+    pub fn with_trust(self, trust: Trust) -> Publisher {
+        Publisher { trust, ..self }
+    }
+
+    /// What is known of such trust roots.
+    pub fn trust(&self) -> Trust {
+        self.trust.clone()
     }
 
     /// The metrics that it tells.
@@ -100,9 +113,10 @@ impl Publisher {
     /// If it could not be compiled; the last snapshot stays in force.
     pub async fn publish(
         &self,
-        definitions: Definitions,
+        mut definitions: Definitions,
         since: Instant,
     ) -> Result<Arc<Snapshot>, BuildError> {
+        self.trust.apply(&mut definitions);
         let previous = self.snapshots.borrow().clone();
         let begun = Instant::now();
         let built = build(definitions, self.version, previous.clone()).await;

@@ -12,6 +12,7 @@ use crate::controller::cluster::Task;
 use crate::controller::cluster::state::Watched;
 use crate::controller::publish::{Publisher, Purpose};
 use crate::controller::registration::{Endpoint, Inputs};
+use crate::controller::trust::Trust;
 use crate::controller::{
     Snapshots, audit, break_glass, certificates, cluster, freshness, leader, registration, status,
 };
@@ -30,6 +31,8 @@ pub struct Options {
     pub leader: leader::Options,
     /// How what exists is audited; none if it is not.
     pub audit: Option<audit::Options>,
+    /// What is known of trust roots that are kept up to date.
+    pub trust: Trust,
 }
 
 impl Options {
@@ -50,6 +53,7 @@ impl Options {
                 identity: None,
             },
             audit: None,
+            trust: Trust::new(None),
         }
     }
 }
@@ -99,7 +103,8 @@ pub fn start(
     let (leads_sender, leads) = watch::channel(false);
     let published = snapshots.subscribe();
     let certified = certificates.subscribe();
-    let publisher = Publisher::new(options.version, metrics.clone(), snapshots, Purpose::Enforce);
+    let publisher = Publisher::new(options.version, metrics.clone(), snapshots, Purpose::Enforce)
+        .with_trust(options.trust);
     let mut tasks = vec![
         Task::spawn(cluster::follow(
             client.clone(),

@@ -416,18 +416,19 @@ fn rejected(error: sigstore_verify::Error) -> Rejected {
     use sigstore_verify::bundle::Error as Shape;
     match error {
         Error::SignatureInvalid(_) => Rejected::Signature,
-        Error::ArtifactMismatch(why) => Rejected::OtherImage(why),
+        // That what was signed is about the image was seen before: it is the log's entry that is about something else.
+        Error::ArtifactMismatch(why) => Rejected::Log(why),
         Error::Certificate(why) => Rejected::Certificate(why.to_string()),
         Error::TransparencyLog(why) => Rejected::Log(why.to_string()),
         Error::Timestamp(why) => Rejected::Time(why.to_string()),
         Error::Bundle(
             why @ (Shape::MissingInclusionPromise(_)
             | Shape::MissingInclusionProof(_)
-            | Shape::MissingSigningTimeEvidence
             | Shape::MissingCheckpoint
             | Shape::CheckpointRootMismatch
             | Shape::LogIndexOutOfRange { .. }),
         ) => Rejected::Log(why.to_string()),
+        Error::Bundle(why @ Shape::MissingSigningTimeEvidence) => Rejected::Time(why.to_string()),
         Error::UnsupportedBundle(why) | Error::UnsupportedArtifact(why) => {
             Rejected::Unsupported(why)
         }

@@ -185,6 +185,14 @@ impl Policy {
         Terms { failure: self.failure_policy, timeout_seconds: self.timeout_seconds }
     }
 
+    /// What it says of images, if it is about images.
+    pub fn image_rules(&self) -> Option<&Arc<ImageRules>> {
+        match &self.body {
+            Body::Images(rules) => Some(rules),
+            Body::Validating { .. } | Body::Mutating { .. } => None,
+        }
+    }
+
     /// Whether it merges objects, which takes their schemas.
     pub fn merges(&self) -> bool {
         let merges = |mutation: &Mutation| mutation.patch_type == PatchType::ApplyConfiguration;

@@ -1,5 +1,6 @@
 //! Traces over OTLP: a span for each admission request that is sampled, and one in it for each policy that was slow. The
-//! API server's own trace goes on in it.
+//! API server's own trace goes on in it. The verification of an image, which may outlast the request that it was begun for,
+//! is a trace of its own, with a span for each question to a registry; both have the request's uid.
 //!
 //! # Guarantees
 //! - A request waits for nothing: spans go to a queue of the exporter's own thread, and are dropped when it is full.
@@ -25,7 +26,7 @@ use tokio::runtime::Handle;
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Where spans go.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Traces {
     tracer: SdkTracer,
     provider: SdkTracerProvider,
@@ -102,6 +103,38 @@ pub struct Slow<'a> {
     pub took: Duration,
 }
 
+/// An image that was verified, or could not be.
+#[derive(Clone, Copy, Debug)]
+pub struct VerifiedImage<'a> {
+    /// The image.
+    pub image: &'a str,
+    /// What became of it in a word.
+    pub verdict: &'a str,
+    /// The uid of the request that it was begun for; empty if there is none.
+    pub uid: &'a str,
+    /// When it was begun.
+    pub begun: SystemTime,
+    /// How long it took.
+    pub took: Duration,
+    /// What registries were asked.
+    pub questions: &'a [Step<'a>],
+}
+
+/// A part of something.
+#[derive(Clone, Debug)]
+pub struct Step<'a> {
+    /// What it is called.
+    pub name: String,
+    /// What it was about.
+    pub what: &'a str,
+    /// When it was begun.
+    pub begun: SystemTime,
+    /// How long it took.
+    pub took: Duration,
+    /// What came of it in a word.
+    pub result: &'a str,
+}
+
 impl Traces {
     /// Sends spans to this collector, as `http://host:4318`. Of the requests that no sampled trace of the API server goes
     /// on in, this part is traced. Needs a runtime.
@@ -160,6 +193,33 @@ impl Traces {
             span.end_with_timestamp(begun + *after + *took);
         }
         inner.span().end_with_timestamp(begun + took);
+    }
+
+    /// Makes the spans of the verification of an image.
+    pub fn verified(&self, image: &VerifiedImage<'_>) {
+        let text = |key: &'static str, value: &str| KeyValue::new(key, value.to_owned());
+        let span = self
+            .tracer
+            .span_builder("verify image")
+            .with_start_time(image.begun)
+            .with_attributes([
+                text("portcullis.image", image.image),
+                text("portcullis.answer", image.verdict),
+                text("k8s.admission.uid", image.uid),
+            ])
+            .start_with_context(&self.tracer, &Context::new());
+        let inner = Context::new().with_span(span);
+        for Step { name, what, begun, took, result } in image.questions {
+            let mut span = self
+                .tracer
+                .span_builder(name.clone())
+                .with_kind(SpanKind::Client)
+                .with_start_time(*begun)
+                .with_attributes([text("portcullis.what", what), text("portcullis.answer", result)])
+                .start_with_context(&self.tracer, &inner);
+            span.end_with_timestamp(*begun + *took);
+        }
+        inner.span().end_with_timestamp(image.begun + image.took);
     }
 
     /// Sends what is left. It takes as long as a batch may take.

@@ -2,20 +2,25 @@
 //! them, and the same rules judge.
 
 mod output;
+mod registry;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
-use jiff::Timestamp;
 
 use crate::cel::Version;
 use crate::cli::{Exit, Failure, files, runtime};
+use crate::controller::now;
+use crate::controller::trust::{Repositories, Trust};
 use crate::images::Reference;
-use crate::images::registry::{Credentials, Options, Registry};
+use crate::images::registry::{Inquiry, Keyring, Registry, Trail};
+use crate::policy::Definitions;
 use crate::policy::images::{ImageRules, Judgement, TrustRoots, Verdict, judge};
+
+pub use registry::RegistryArgs;
 
 /// Looks at images by image policies
 #[derive(Debug, Args)]
@@ -53,20 +58,6 @@ struct VerifyArgs {
     timeout: u64,
 }
 
-/// How registries are asked.
-#[derive(Debug, Args)]
-pub struct RegistryArgs {
-    /// Credentials for registries of images, as `docker login` writes them
-    #[arg(long, value_name = "FILE")]
-    registry_config: Option<PathBuf>,
-    /// Certificate authorities of registries, in PEM, beside those of the system
-    #[arg(long, value_name = "FILE")]
-    registry_ca: Vec<PathBuf>,
-    /// A registry that is asked without TLS, such as `localhost:5000`
-    #[arg(long, value_name = "HOST")]
-    plain_http: Vec<String>,
-}
-
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Format {
     /// For people
@@ -96,9 +87,12 @@ pub fn run(args: &ImagesArgs) -> Result<Exit, Failure> {
         .iter()
         .map(|text| Reference::parse(text).map_err(|why| Failure::new(format!("{text}: {why}"))))
         .collect::<Result<_, _>>()?;
-    let policies = policies(&args.policy)?;
-    let registry = args.registry.client()?;
-    let verified = runtime()?.block_on(async {
+    let registry = Arc::new(args.registry.client()?);
+    let runtime = runtime()?;
+    let mut definitions = files::definitions(&args.policy)?;
+    runtime.block_on(updated(&mut definitions, &args.registry.trust()?, &registry));
+    let policies = policies(&definitions)?;
+    let verified = runtime.block_on(async {
         let mut verified = Vec::new();
         for image in &images {
             verified.push(verify(image, &policies, &registry, args.timeout).await);
@@ -114,9 +108,18 @@ pub fn run(args: &ImagesArgs) -> Result<Exit, Failure> {
     Ok(if verified.iter().all(good) { Exit::Ok } else { Exit::Findings })
 }
 
+/// Brings trust roots up to date that are to be. Where that can't be done, what was written counts, and that is told.
+async fn updated(definitions: &mut Definitions, trust: &Trust, registry: &Arc<Registry>) {
+    trust.apply(definitions);
+    let mut repositories = Repositories::new(Arc::clone(registry));
+    for problem in trust.update(&mut repositories, now()).await {
+        eprintln!("warning: the trust root is as it was written: {problem}");
+    }
+    trust.apply(definitions);
+}
+
 /// The image policies of the files, by name. One that is not in order is a failure: nobody should trust what it says.
-fn policies(paths: &[PathBuf]) -> Result<Vec<(String, ImageRules)>, Failure> {
-    let definitions = files::definitions(paths)?;
+fn policies(definitions: &Definitions) -> Result<Vec<(String, ImageRules)>, Failure> {
     let roots = definitions.trust_roots.iter().map(|root| (root.name.as_str(), &*root.spec));
     let roots = TrustRoots::new(roots);
     let mut policies = Vec::new();
@@ -137,21 +140,6 @@ fn policies(paths: &[PathBuf]) -> Result<Vec<(String, ImageRules)>, Failure> {
     Ok(policies)
 }
 
-impl RegistryArgs {
-    /// A client of registries that asks like that.
-    pub fn client(&self) -> Result<Registry, Failure> {
-        let credentials = match &self.registry_config {
-            Some(path) => Credentials::from_docker_config(&files::text(path)?)
-                .map_err(|why| Failure::file(path, &why))?,
-            None => Credentials::default(),
-        };
-        let authorities_pem =
-            self.registry_ca.iter().map(|path| files::text(path)).collect::<Result<_, _>>()?;
-        let plain_http: BTreeSet<String> = self.plain_http.iter().cloned().collect();
-        Registry::new(Options { credentials, authorities_pem, plain_http }).map_err(Failure::new)
-    }
-}
-
 async fn verify(
     image: &Reference,
     policies: &[(String, ImageRules)],
@@ -162,13 +150,13 @@ async fn verify(
     // Where every answer is fixed, no registry is asked.
     let needs_registry = asked.iter().any(|(_, rules)| rules.fixed().is_none());
     let evidence = if needs_registry {
+        let (keyring, trail) = (Keyring::default(), Trail::default());
         let limit = Duration::from_secs(timeout_s);
-        registry.find(image, limit).await
+        registry.find(image, Inquiry { keyring: &keyring, limit, trail: &trail }).await
     } else {
         Ok(None)
     };
-    #[expect(clippy::disallowed_methods, reason = "the rim owns the clock")]
-    let now = Timestamp::now();
+    let now = now();
     let answer = |(name, rules): &&(String, ImageRules)| Answer {
         policy: name.clone(),
         judgement: judge(rules, image, evidence.as_ref().map(Option::as_ref), now),

@@ -18,6 +18,7 @@ use crate::cli::{Exit, Failure};
 use crate::controller::audit;
 use crate::controller::certificates::authority::Material;
 use crate::controller::images::WithImages;
+use crate::controller::images::pull_secrets::PullSecrets;
 use crate::controller::registration::Endpoint;
 use crate::controller::{Channels, ClusterSource, Options, connect, install_crds, now, start};
 use crate::server::review::Reviewer;
@@ -82,6 +83,21 @@ pub struct ClusterArgs {
     /// Lists what passes in reports too, beside what fails
     #[arg(long, conflicts_with = "no_audit")]
     report_passes: bool,
+    #[command(flatten)]
+    images: RunningArgs,
+}
+
+/// What Pods of the cluster have to do with the verification of images.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Registries of images")]
+struct RunningArgs {
+    /// Shows registries the pull secrets of the Pods whose images are verified, and of their ServiceAccounts. Needs the right
+    /// to read them
+    #[arg(long, conflicts_with = "policies")]
+    pull_secrets: bool,
+    /// Verifies the images of Pods that run, where they are named by digests, at the start and when image policies change
+    #[arg(long, conflicts_with = "policies")]
+    warm_images: bool,
 }
 
 /// In which shape reports are written.
@@ -145,10 +161,20 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
     let listener = bind(args.listen()).await?;
     let metrics = Arc::new(Metrics::new());
     let source = ClusterSource::new(client.clone(), metrics.clone());
-    let source = WithImages::new(source, args.registry.client()?, metrics.clone());
-    let reviewer = Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces(args)?);
+    let pull_secrets = options.images.pull_secrets.then(|| PullSecrets::new(client.clone()));
+    let (registry, trust) = (Arc::new(args.registry.client()?), args.registry.trust()?);
+    let traces = traces(args)?;
+    let source = WithImages::new(source, registry.clone(), metrics.clone())
+        .traced(traces.clone())
+        .with_pull_secrets(pull_secrets);
+    let warmer = options.images.warm_images.then(|| source.warmer());
+    let reviewer = Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces);
     let reviewer = Arc::new(reviewer);
     let (snapshot_sender, snapshots) = watch::channel(None);
+    let mut tasks = JoinSet::new();
+    if let Some(warmer) = warmer {
+        tasks.spawn(warmer.keep(client.clone(), snapshot_sender.subscribe()));
+    }
     let (material_sender, material) = watch::channel(None);
     let (certificate_sender, certificates) = watch::channel(None);
     let (ready_sender, ready) = watch::channel(false);
@@ -159,8 +185,10 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
         ready,
         fresh: fresh_sender,
     };
-    let running = start(client, options.controller(args.version), metrics.clone(), now, channels);
-    let mut tasks = JoinSet::new();
+    let mut controlled = options.controller(args.version);
+    controlled.trust = trust.clone();
+    let running = start(client, controlled, metrics.clone(), now, channels);
+    tasks.spawn(trust.keep(registry, metrics.clone(), now));
     let kept = reviewer.clone();
     tasks.spawn(async move { kept.follow(snapshots).await });
     tasks.spawn(tell_stale(reviewer.clone(), fresh));

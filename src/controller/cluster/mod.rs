@@ -138,6 +138,7 @@ struct SchemasWatch {
 
 impl Follower {
     async fn run(mut self) {
+        let mut trust = self.publisher.trust();
         loop {
             let due = self.due();
             let wait = OptionFuture::from(due.map(sleep_until));
@@ -148,6 +149,9 @@ impl Follower {
                     None => return,
                 },
                 Some(()) = wait => self.act().await,
+                () = trust.changed() => {
+                    self.dirty.get_or_insert_with(Instant::now);
+                }
                 () = self.publisher.closed() => return,
             }
         }

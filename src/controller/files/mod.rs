@@ -99,7 +99,12 @@ pub fn list(paths: &[PathBuf]) -> Result<Vec<PathBuf>, FilesError> {
 /// While the first set is broken nothing is published, so nobody becomes ready.
 pub async fn follow(paths: Vec<PathBuf>, publisher: Publisher) {
     let mut follower = Follower::default();
+    let mut trust = publisher.trust();
     while !publisher.is_closed() {
+        if trust.has_changed() {
+            // To be read and compiled once more, with other trust roots.
+            follower = Follower { told: follower.told, ..Follower::default() };
+        }
         if let Some((set, since)) = follower.next_set(&paths, &publisher).await {
             follower.publish(set, since, &publisher).await;
         }

@@ -6,8 +6,9 @@ use std::fmt;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use crate::images::reference::{Reference, normal};
+use crate::images::reference::normal;
 
 /// How large the file may be. Source: a Secret has at most 1 MiB.
 pub const CREDENTIALS_BYTES_MAX: usize = 1 << 20;
@@ -32,6 +33,30 @@ pub enum CredentialsError {
     /// An entry is malformed.
     #[error("the credentials of `{0}` can't be read: base64 of `user:password` is expected")]
     Entry(String),
+    /// The name of a credential helper is none.
+    #[error("`{0}` is no name of a credential helper: letters, digits and dashes are expected")]
+    Helper(String),
+}
+
+/// What shows who we are.
+#[derive(Clone, PartialEq, Eq)]
+pub(in crate::images::registry) enum Login {
+    /// `user:password`, in base64.
+    Basic(String),
+    /// A refresh token, for which a token server gives others: Docker's `identitytoken`.
+    Identity(String),
+    /// A token that the registry takes as it is: Docker's `registrytoken`.
+    Bearer(String),
+}
+
+impl Login {
+    /// As `docker login` and credential helpers have it: a user of this name has a refresh token for a password.
+    pub fn of(user: &str, password: &str) -> Login {
+        match user {
+            "<token>" => Login::Identity(password.to_owned()),
+            _ => Login::Basic(STANDARD.encode(format!("{user}:{password}"))),
+        }
+    }
 }
 
 /// Credentials by registry.
@@ -42,26 +67,35 @@ pub struct Credentials {
 
 #[derive(Clone)]
 struct Entry {
+    place: Place,
+    login: Login,
+}
+
+/// What credentials are for.
+#[derive(Clone, Debug)]
+pub(in crate::images::registry) struct Place {
     /// Labels of a host; `*` stands for one.
     host: String,
-    /// The folder that they are for; empty for all.
+    /// The folder; empty for all.
     path: String,
-    /// `user:password`, in base64.
-    basic: String,
 }
 
 #[derive(Deserialize)]
 struct File {
     #[serde(default)]
-    auths: serde_json::Map<String, serde_json::Value>,
+    auths: Map,
 }
 
+type Map = serde_json::Map<String, serde_json::Value>;
+
 #[derive(Deserialize)]
-struct Login {
+struct Written {
     #[serde(rename = "auth")]
     basic: Option<String>,
     username: Option<String>,
     password: Option<String>,
+    identitytoken: Option<String>,
+    registrytoken: Option<String>,
 }
 
 impl Credentials {
@@ -71,72 +105,106 @@ impl Credentials {
     /// # Errors
     /// If it is malformed.
     pub fn from_docker_config(text: &str) -> Result<Credentials, CredentialsError> {
-        if text.len() > CREDENTIALS_BYTES_MAX {
-            return Err(CredentialsError::TooLarge);
-        }
-        let file: File = serde_json::from_str(text)
-            .map_err(|error| CredentialsError::Json(error.line(), error.column()))?;
-        if file.auths.len() > ENTRIES_MAX {
+        Credentials::new(read::<File>(text)?.auths)
+    }
+
+    /// Reads the older form, `.dockercfg` of a Secret, which has nothing around its entries.
+    ///
+    /// # Errors
+    /// If it is malformed.
+    pub fn from_docker_cfg(text: &str) -> Result<Credentials, CredentialsError> {
+        Credentials::new(read::<Map>(text)?)
+    }
+
+    fn new(auths: Map) -> Result<Credentials, CredentialsError> {
+        if auths.len() > ENTRIES_MAX {
             return Err(CredentialsError::TooMany);
         }
         let mut entries = Vec::new();
-        for (key, value) in file.auths {
+        for (key, value) in auths {
             let malformed = || CredentialsError::Entry(key.clone());
-            let login = Login::deserialize(value).map_err(|_| malformed())?;
-            let basic = match login {
-                Login { basic: Some(basic), .. } if !basic.is_empty() => {
-                    let basic = basic.trim();
-                    let decoded = STANDARD.decode(basic).map_err(|_| malformed())?;
-                    if !decoded.contains(&b':') {
-                        return Err(malformed());
-                    }
-                    basic.to_owned()
-                }
-                Login { username: Some(user), password: Some(password), .. } => {
-                    STANDARD.encode(format!("{user}:{password}"))
-                }
-                _ => continue,
-            };
-            let (host, path) = place(&key).ok_or_else(malformed)?;
-            entries.push(Entry { host, path, basic });
+            let written = Written::deserialize(value).map_err(|_| malformed())?;
+            let Some(login) = written.login(&key)? else { continue };
+            entries.push(Entry { place: Place::read(&key).ok_or_else(malformed)?, login });
         }
         // The most particular first.
-        entries
-            .sort_by_key(|entry| std::cmp::Reverse((entry.path.len(), !entry.host.contains('*'))));
+        entries.sort_by_key(|entry| entry.place.order());
         Ok(Credentials { entries })
     }
 
-    /// What `Authorization: Basic` is sent for this image, if anything.
-    pub(in crate::images::registry) fn of(&self, image: &Reference) -> Option<&str> {
-        let is_for = |entry: &&Entry| {
-            host_matches(&entry.host, image.registry())
-                && (entry.path.is_empty()
-                    || image.repository() == entry.path
-                    || image
-                        .repository()
-                        .strip_prefix(&entry.path)
-                        .is_some_and(|rest| rest.starts_with('/')))
-        };
-        self.entries.iter().find(is_for).map(|entry| entry.basic.as_str())
+    /// What is shown to a registry for this repository, if anything.
+    pub(in crate::images::registry) fn of(&self, host: &str, repository: &str) -> Option<&Login> {
+        let is_for = |entry: &&Entry| entry.place.has(host, repository);
+        self.entries.iter().find(is_for).map(|entry| &entry.login)
+    }
+}
+
+/// Reads JSON without repeating it in what is said: it is secret.
+pub(in crate::images::registry) fn read<T: DeserializeOwned>(
+    text: &str,
+) -> Result<T, CredentialsError> {
+    if text.len() > CREDENTIALS_BYTES_MAX {
+        return Err(CredentialsError::TooLarge);
+    }
+    serde_json::from_str(text).map_err(|error| CredentialsError::Json(error.line(), error.column()))
+}
+
+impl Written {
+    /// What is written, if it is a login.
+    fn login(self, key: &str) -> Result<Option<Login>, CredentialsError> {
+        let given = |text: Option<String>| text.filter(|text| !text.is_empty());
+        // As Docker has it: a token is there instead of the password.
+        if let Some(token) = given(self.identitytoken) {
+            return Ok(Some(Login::Identity(token)));
+        }
+        if let Some(token) = given(self.registrytoken) {
+            return Ok(Some(Login::Bearer(token)));
+        }
+        if let Some(basic) = given(self.basic) {
+            let basic = basic.trim();
+            let is_login = STANDARD.decode(basic).is_ok_and(|decoded| decoded.contains(&b':'));
+            let login = is_login.then(|| Login::Basic(basic.to_owned()));
+            return login.map(Some).ok_or_else(|| CredentialsError::Entry(key.to_owned()));
+        }
+        Ok(match (self.username, self.password) {
+            (Some(user), Some(password)) => Some(Login::of(&user, &password)),
+            _ => None,
+        })
+    }
+}
+
+impl Place {
+    /// Host and folder of a key: `https://index.docker.io/v1/`, `ghcr.io`, `*.example.com/team`.
+    pub fn read(key: &str) -> Option<Place> {
+        let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://"));
+        let bare = bare.unwrap_or(key);
+        let (host, path) = bare.split_once('/').unwrap_or((bare, ""));
+        let path = path.trim_end_matches('/');
+        // Versions of the API are no folders.
+        let path = if matches!(path, "v1" | "v2") { "" } else { path };
+        let host =
+            if host.contains('*') { host.to_ascii_lowercase() } else { normal(host).ok()? };
+        Some(Place { host, path: path.to_owned() })
+    }
+
+    /// The most particular first.
+    pub fn order(&self) -> impl Ord + use<> {
+        std::cmp::Reverse((self.path.len(), !self.host.contains('*')))
+    }
+
+    /// Whether a repository is in it.
+    pub fn has(&self, host: &str, repository: &str) -> bool {
+        let below = |rest: &str| rest.is_empty() || rest.starts_with('/');
+        host_matches(&self.host, host)
+            && (self.path.is_empty() || repository.strip_prefix(&self.path).is_some_and(below))
     }
 }
 
 impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Secrets are for nobody's eyes.
-        f.debug_list().entries(self.entries.iter().map(|entry| &entry.host)).finish()
+        f.debug_list().entries(self.entries.iter().map(|entry| &entry.place.host)).finish()
     }
-}
-
-/// Host and folder of a key: `https://index.docker.io/v1/`, `ghcr.io`, `*.example.com/team`.
-fn place(key: &str) -> Option<(String, String)> {
-    let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
-    let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let path = path.trim_end_matches('/');
-    // Versions of the API are no folders.
-    let path = if matches!(path, "v1" | "v2") { "" } else { path };
-    let host = if host.contains('*') { host.to_ascii_lowercase() } else { normal(host).ok()? };
-    Some((host, path.to_owned()))
 }
 
 /// Whether a host is meant; a star stands for part of one label, as the kubelet has it.
@@ -157,11 +225,19 @@ fn host_matches(pattern: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::images::Reference;
+
+    fn said(credentials: &Credentials, image: &str) -> Option<String> {
+        let image = Reference::parse(image).unwrap();
+        Some(match credentials.of(image.registry(), image.repository())? {
+            Login::Basic(basic) => String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap(),
+            Login::Identity(token) => format!("identity {token}"),
+            Login::Bearer(token) => format!("bearer {token}"),
+        })
+    }
 
     fn of(text: &str, image: &str) -> Option<String> {
-        let credentials = Credentials::from_docker_config(text).unwrap();
-        let basic = credentials.of(&Reference::parse(image).unwrap())?.to_owned();
-        Some(String::from_utf8(STANDARD.decode(basic).unwrap()).unwrap())
+        said(&Credentials::from_docker_config(text).unwrap(), image)
     }
 
     #[test]
@@ -198,6 +274,27 @@ mod tests {
         check("helper.example.org/a", None);
         check("localhost:5000/a", Some("local:4"));
         check("localhost:5001/a", None);
+    }
+
+    #[test]
+    fn tokens_are_read_and_the_older_form_too() {
+        let file = r#"{"auths": {
+            "a.azurecr.io": {"auth": "MDowMDo=", "identitytoken": "refresh"},
+            "b.example.com": {"registrytoken": "ready"},
+            "c.example.com": {"username": "<token>", "password": "refresh too"},
+            "d.example.com": {"identitytoken": "", "username": "u", "password": ""}
+        }}"#;
+        let check = |image: &str, expect: &str| {
+            assert_eq!(of(file, image).as_deref(), Some(expect), "{image}");
+        };
+        check("a.azurecr.io/a", "identity refresh");
+        check("b.example.com/a", "bearer ready");
+        check("c.example.com/a", "identity refresh too");
+        check("d.example.com/a", "u:");
+        let older = r#"{"https://a.b/v1/": {"auth": "dTpw", "email": "m"}}"#;
+        let older = Credentials::from_docker_cfg(older).unwrap();
+        assert_eq!(said(&older, "a.b/c").as_deref(), Some("u:p"));
+        assert_eq!(said(&older, "b.b/c"), None);
     }
 
     #[test]

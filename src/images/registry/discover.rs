@@ -2,12 +2,14 @@
 //! forms in which cosign keeps them. Bounded in number and size; unverified.
 //!
 //! # Flow
-//! [`Registry::find`]: the digest first, then referrers, `.sig` and `.att` at a time.
+//! [`Registry::find`]: the digest first, then referrers, `.sig` and `.att` at a time. Each is asked of a mirror first, where
+//! there is one, and of the registry if the mirror has nothing.
 //!
 //! # Guarantees
 //! - What can't be read is told in [`Gathered::problems`]: nothing looks unsigned because a registry was down.
 //! - What is more than the limits is told in [`Gathered::left_out`].
 
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -18,10 +20,12 @@ use crate::images::evidence::{ANNOTATIONS, Evidence, Found, Layer};
 use crate::images::reference::Reference;
 use crate::images::registry::Registry;
 use crate::images::registry::error::RegistryError;
+use crate::images::registry::keyring::Keyring;
 use crate::images::registry::model::{
     BUNDLE, Descriptor, ENVELOPE, INDEX, Index, MANIFESTS, Manifest, SIMPLE_SIGNING,
 };
-use crate::images::registry::session::Session;
+use crate::images::registry::session::{IMAGE_BYTES_MAX, Session};
+use crate::images::registry::trail::Trail;
 
 /// How large a manifest may be. Source: the distribution specification asks registries to take 4 MiB.
 pub const MANIFEST_BYTES_MAX: usize = 4 << 20;
@@ -73,21 +77,18 @@ impl Gathered {
     }
 }
 
-impl Registry {
-    /// The digest that a reference names: its own, or that of the manifest that its tag names now, computed from it.
-    ///
-    /// # Errors
-    /// If the registry does not say.
-    async fn resolve(&self, image: &Reference) -> Result<Digest, RegistryError> {
-        if let Some(digest) = image.digest() {
-            return Ok(digest.clone());
-        }
-        let tag = image.tag().unwrap_or_default();
-        let what = format!("the manifest of `{image}`");
-        let manifest = Session::new(self, image).manifest(tag, MANIFESTS, &what).await?;
-        Ok(Digest::of(&manifest))
-    }
+/// How an image is asked about: as whom, for how long, and where it is noted what was asked.
+#[derive(Clone, Copy, Debug)]
+pub struct Inquiry<'a> {
+    /// Who came with the credentials for it.
+    pub keyring: &'a Keyring,
+    /// The time there is.
+    pub limit: Duration,
+    /// Where every question is noted.
+    pub trail: &'a Trail,
+}
 
+impl Registry {
     /// Everything about what the reference names, in the time there is.
     ///
     /// # Errors
@@ -95,11 +96,15 @@ impl Registry {
     pub async fn find(
         &self,
         image: &Reference,
-        limit: Duration,
+        inquiry: Inquiry<'_>,
     ) -> Result<Option<Known>, RegistryError> {
+        let Inquiry { keyring, limit, trail } = inquiry;
+        let bytes_left = AtomicUsize::new(IMAGE_BYTES_MAX);
+        let session = |at| Session::new(self, at, keyring, trail, &bytes_left);
+        let places = Places(self.mirrors.of(image).into_iter().map(session).collect());
         let found = async {
-            let digest = self.resolve(image).await?;
-            let gathered = self.gather(image, &digest).await;
+            let digest = places.resolve(image).await?;
+            let gathered = places.gather(&digest).await;
             Ok(Some(Known { digest, gathered }))
         };
         match tokio::time::timeout(limit, found).await {
@@ -107,22 +112,66 @@ impl Registry {
             Err(_) => Err(RegistryError::Timeout { host: image.registry().to_owned(), limit }),
         }
     }
+}
+
+/// Where something is known of an image: mirrors of its registry, and the registry.
+struct Places<'r>(Vec<Session<'r>>);
+
+/// A list of what is said of an image.
+#[derive(Clone, Copy)]
+enum List {
+    Referrers,
+    Signatures,
+    Attestations,
+}
+
+impl Places<'_> {
+    /// The digest that a reference names: its own, or that of the manifest that its tag names now, computed from it.
+    async fn resolve(&self, image: &Reference) -> Result<Digest, RegistryError> {
+        if let Some(digest) = image.digest() {
+            return Ok(digest.clone());
+        }
+        let tag = image.tag().unwrap_or_default();
+        let what = format!("the manifest of `{image}`");
+        let mut last = Err(RegistryError::NotFound(what.clone()));
+        for session in &self.0 {
+            last = session.manifest(tag, MANIFESTS, &what).await;
+            match &last {
+                Ok(manifest) => return Ok(Digest::of(manifest)),
+                Err(error) => session.told(error),
+            }
+        }
+        last.map(|manifest| Digest::of(&manifest))
+    }
 
     /// Every signature and attestation of the image.
-    async fn gather(&self, image: &Reference, digest: &Digest) -> Gathered {
-        let session = Session::new(self, image);
-        let name = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
-        let tags =
-            [(format!("{name}.sig"), Kind::Signature), (format!("{name}.att"), Kind::Attestation)];
-        let [signatures, attestations] = &tags;
+    async fn gather(&self, digest: &Digest) -> Gathered {
         let (mut all, signatures, attestations) = tokio::join!(
-            session.referrers(digest, &name),
-            session.legacy(&signatures.0, signatures.1),
-            session.legacy(&attestations.0, attestations.1),
+            self.list(List::Referrers, digest),
+            self.list(List::Signatures, digest),
+            self.list(List::Attestations, digest),
         );
         all.add(signatures);
         all.add(attestations);
         all
+    }
+
+    /// What the first has that has something and could say all of it.
+    async fn list(&self, list: List, digest: &Digest) -> Gathered {
+        let mut kept = Gathered::default();
+        for session in &self.0 {
+            let answered = session.list(list, digest).await;
+            answered.problems.iter().for_each(|problem| session.told(problem));
+            if kept.found.is_empty() || !answered.found.is_empty() {
+                kept = answered;
+            } else {
+                kept.problems = answered.problems;
+            }
+            if kept.problems.is_empty() && !kept.found.is_empty() {
+                break;
+            }
+        }
+        kept
     }
 }
 
@@ -133,9 +182,25 @@ enum Kind {
 }
 
 impl Session<'_> {
+    /// A mirror that does not answer is passed over for a while.
+    fn told(&self, problem: &RegistryError) {
+        if self.at.is_mirror && problem.is_fault() {
+            self.registry.mirrors.fell_silent(&self.at.host);
+        }
+    }
+
+    async fn list(&self, list: List, digest: &Digest) -> Gathered {
+        let name = format!("{}-{}", digest.algorithm().as_str(), digest.hex());
+        match list {
+            List::Referrers => self.referrers(digest, &name).await,
+            List::Signatures => self.legacy(&format!("{name}.sig"), Kind::Signature).await,
+            List::Attestations => self.legacy(&format!("{name}.att"), Kind::Attestation).await,
+        }
+    }
+
     /// Bundles that refer to the image.
     async fn referrers(&self, digest: &Digest, tag: &str) -> Gathered {
-        let (listed, mut gathered) = match self.list(digest, tag).await {
+        let (listed, mut gathered) = match self.listed(digest, tag).await {
             Ok(listed) => listed,
             Err(error) => return Gathered::problem(error),
         };
@@ -156,7 +221,7 @@ impl Session<'_> {
 
     /// What refers to the image and may be a bundle: as the registry says, or, where it can't, as the tag lists it that
     /// stands for that.
-    async fn list(
+    async fn listed(
         &self,
         digest: &Digest,
         tag: &str,

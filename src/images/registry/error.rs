@@ -9,7 +9,7 @@ pub enum RegistryError {
     #[error("{0} is not there")]
     NotFound(String),
     /// It wants credentials, or other ones.
-    #[error("{host} does not let us read `{repository}`{}", with_credentials(*.credentials))]
+    #[error("{host} does not let us read `{repository}`{}", with_credentials(*.credentials, .unread))]
     Unauthorized {
         /// The registry.
         host: String,
@@ -17,6 +17,8 @@ pub enum RegistryError {
         repository: String,
         /// Whether there were credentials for it.
         credentials: bool,
+        /// Why there may be others that are not known.
+        unread: Vec<Unread>,
     },
     /// It asks for something that no client should do.
     #[error("{0}")]
@@ -79,20 +81,61 @@ pub enum RegistryError {
     },
 }
 
+/// Credentials that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub struct Unread {
+    /// Which, and why.
+    pub why: String,
+    /// Whether it is likely to pass.
+    pub is_passing: bool,
+}
+
 impl RegistryError {
     /// Whether it is likely to pass: the same question may have an answer later.
     pub fn is_passing(&self) -> bool {
-        matches!(
-            self,
+        match self {
+            RegistryError::Unauthorized { unread, .. } => unread.iter().any(|one| one.is_passing),
+            error => error.is_fault(),
+        }
+    }
+
+    /// Whether the registry did not answer as one that is up does.
+    pub fn is_fault(&self) -> bool {
+        match self {
             RegistryError::RateLimited { .. }
-                | RegistryError::Timeout { .. }
-                | RegistryError::Unreachable { .. }
-        ) || matches!(self, RegistryError::Status { status, .. } if *status >= 500)
+            | RegistryError::Timeout { .. }
+            | RegistryError::Unreachable { .. } => true,
+            RegistryError::Status { status, .. } => *status >= 500,
+            _ => false,
+        }
+    }
+
+    /// What it is, in a word.
+    pub(in crate::images::registry) fn word(&self) -> &'static str {
+        match self {
+            RegistryError::NotFound(_) => "not_found",
+            RegistryError::Unauthorized { .. } => "unauthorized",
+            RegistryError::Refused(_) => "refused",
+            RegistryError::TooLarge { .. } => "too_large",
+            RegistryError::Digest { .. } => "digest",
+            RegistryError::Malformed { .. } => "malformed",
+            RegistryError::RateLimited { .. } => "rate_limited",
+            RegistryError::Status { .. } => "status",
+            RegistryError::Timeout { .. } => "timeout",
+            RegistryError::Unreachable { .. } => "unreachable",
+        }
     }
 }
 
-fn with_credentials(had: bool) -> &'static str {
-    if had { ": it does not accept the credentials" } else { " without credentials" }
+fn with_credentials(had: bool, unread: &[Unread]) -> String {
+    let mut text =
+        if had { ": it does not accept the credentials" } else { " without credentials" }
+            .to_owned();
+    for one in unread {
+        text.extend([if had { "; " } else { ": " }, &one.why]);
+    }
+    text
 }
 
 fn after(retry_after: Option<Duration>) -> String {

@@ -5,19 +5,23 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use http::header::{
-    ACCEPT, AUTHORIZATION, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, LOCATION, RETRY_AFTER, USER_AGENT,
 };
-use http::{Request, StatusCode, Uri};
-use http_body_util::{BodyExt, Empty};
+use http::{Method, Request, StatusCode, Uri};
+use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use jiff::Timestamp;
+use jiff::fmt::rfc2822;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::images::registry::address::{AddressRefused, Reach, Resolver};
 use crate::images::registry::error::RegistryError;
+use crate::images::registry::trail::{Asked, Trail};
 
 /// How long a connection may take: a registry that is up accepts within milliseconds.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
@@ -41,10 +45,25 @@ const REDIRECTS_MAX: usize = 3;
 const AGENT: HeaderValue =
     HeaderValue::from_static(concat!("portcullis/", env!("CARGO_PKG_VERSION")));
 
+type Connections = Client<HttpsConnector<HttpConnector<Resolver>>, Full<Bytes>>;
+
 pub(in crate::images::registry) struct Http {
-    client: Client<HttpsConnector<HttpConnector>, Empty<Bytes>>,
-    /// Hosts, with ports, that are asked without TLS.
-    plain: BTreeSet<String>,
+    /// To hosts that anybody may have named.
+    guarded: Connections,
+    /// To hosts that an admin named.
+    named: Connections,
+    hosts: Hosts,
+}
+
+/// What an admin said of hosts, each with its port.
+#[derive(Debug, Default)]
+pub(in crate::images::registry) struct Hosts {
+    /// Those that are asked without TLS, wherever they are.
+    pub plain: BTreeSet<String>,
+    /// Those that may be at any address.
+    pub anywhere: BTreeSet<String>,
+    /// Whether all others must be on the internet.
+    pub refuse_private: bool,
 }
 
 /// What is asked.
@@ -54,7 +73,10 @@ pub(in crate::images::registry) struct Question<'a> {
     pub what: &'a str,
     pub accept: &'static str,
     pub authorization: Option<&'a HeaderValue>,
+    /// A form that is posted; without one it is only read.
+    pub form: Option<&'a str>,
     pub bytes_max: usize,
+    pub trail: &'a Trail,
 }
 
 pub(in crate::images::registry) struct Answer {
@@ -66,7 +88,7 @@ pub(in crate::images::registry) struct Answer {
 impl Http {
     pub fn new(
         authorities: Vec<CertificateDer<'static>>,
-        plain: BTreeSet<String>,
+        hosts: Hosts,
     ) -> Result<Http, RegistryError> {
         let refused = |error: rustls::Error| RegistryError::Refused(error.to_string());
         let mut roots = RootCertStore::empty();
@@ -80,20 +102,24 @@ impl Http {
             .map_err(refused)?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = HttpsConnectorBuilder::new()
-            .with_tls_config(config)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Ok(Http { client: Client::builder(TokioExecutor::new()).build(connector), plain })
+        let connections = |reach| -> Connections {
+            let mut tcp = HttpConnector::new_with_resolver(Resolver::new(reach));
+            tcp.enforce_http(false);
+            tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
+            let connector = HttpsConnectorBuilder::new()
+                .with_tls_config(config.clone())
+                .https_or_http()
+                .enable_http1()
+                .wrap_connector(tcp);
+            Client::builder(TokioExecutor::new()).build(connector)
+        };
+        let (guarded, named) = (connections(hosts.reach()), connections(Reach::Any));
+        Ok(Http { guarded, named, hosts })
     }
 
     /// The address of a path on a host: with TLS, unless the host is named as one without.
     pub fn uri(&self, host: &str, path_and_query: &str) -> Result<Uri, RegistryError> {
-        let scheme = if self.plain.contains(host) { "http" } else { "https" };
+        let scheme = if self.hosts.plain.contains(host) { "http" } else { "https" };
         let uri = format!("{scheme}://{host}{path_and_query}");
         uri.parse().map_err(|_| RegistryError::Refused(format!("`{uri}` is no address")))
     }
@@ -101,7 +127,7 @@ impl Http {
     /// Whether something secret may be sent there.
     pub fn is_safe(&self, uri: &Uri) -> bool {
         let host = uri.authority().map(http::uri::Authority::as_str).unwrap_or_default();
-        uri.scheme_str() == Some("https") || self.plain.contains(&host.to_ascii_lowercase())
+        uri.scheme_str() == Some("https") || self.hosts.plain.contains(&host.to_ascii_lowercase())
     }
 
     /// Asks, again if that may help, and follows to where the registry sends.
@@ -110,6 +136,8 @@ impl Http {
         loop {
             let result = self.follow(uri.clone(), question).await;
             let pause = match &result {
+                // What is posted may have had its effect.
+                Err(_) if question.form.is_some() => return result,
                 Err(RegistryError::RateLimited { retry_after: Some(wait), .. }) => *wait,
                 Err(error) if error.is_passing() => RETRY_PAUSE * 2_u32.pow(attempt),
                 _ => return result,
@@ -134,6 +162,10 @@ impl Http {
             let host = host_of(&uri);
             let status = answer.status;
             if status.is_redirection() && status != StatusCode::NOT_MODIFIED {
+                if question.form.is_some() {
+                    let why = format!("{host} sends elsewhere what is posted to it");
+                    return Err(RegistryError::Refused(why));
+                }
                 let next = self.redirected(&uri, &answer.headers)?;
                 // Whoever it is, the credentials are not for them.
                 if next.authority() != uri.authority() || next.scheme() != uri.scheme() {
@@ -182,18 +214,42 @@ impl Http {
     }
 
     async fn once(&self, uri: &Uri, question: Question<'_>) -> Result<Answer, RegistryError> {
+        #[expect(clippy::disallowed_methods, reason = "the rim owns the clock")]
+        let begun = Timestamp::now();
+        let started = std::time::Instant::now();
+        let answer = self.exchange(uri, question).await;
+        let result = match &answer {
+            Ok(answer) => answer.status.as_str().to_owned(),
+            Err(error) => error.word().to_owned(),
+        };
+        let (host, what) = (host_of(uri), question.what.to_owned());
+        question.trail.note(Asked { host, what, begun, took: started.elapsed(), result });
+        answer
+    }
+
+    async fn exchange(&self, uri: &Uri, question: Question<'_>) -> Result<Answer, RegistryError> {
         let host = host_of(uri);
-        let mut request = Request::get(uri.clone()).header(ACCEPT, question.accept);
-        request = request.header(USER_AGENT, AGENT);
+        let connections = self.connections(uri)?;
+        let method = if question.form.is_some() { Method::POST } else { Method::GET };
+        let mut request = Request::builder().method(method).uri(uri.clone());
+        request = request.header(ACCEPT, question.accept).header(USER_AGENT, AGENT);
         if let Some(authorization) = question.authorization {
             request = request.header(AUTHORIZATION, authorization);
         }
+        if question.form.is_some() {
+            request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+        }
+        let body = question.form.map(|form| Bytes::copy_from_slice(form.as_bytes()));
         let request = request
-            .body(Empty::new())
+            .body(Full::new(body.unwrap_or_default()))
             .map_err(|error| RegistryError::Refused(format!("`{uri}`: {error}")))?;
         let answered = async {
-            let response = self.client.request(request).await.map_err(|error| {
-                RegistryError::Unreachable { host: host.clone(), why: reason(&error) }
+            let response = connections.request(request).await.map_err(|error| {
+                let why = innermost(&error);
+                match why.downcast_ref::<AddressRefused>() {
+                    Some(refused) => RegistryError::Refused(refused.to_string()),
+                    None => RegistryError::Unreachable { host: host.clone(), why: why.to_string() },
+                }
             })?;
             let (parts, body) = response.into_parts();
             let body = bounded(body, &parts.headers, question, &host).await?;
@@ -203,6 +259,31 @@ impl Http {
             Ok(answer) => answer,
             Err(_) => Err(RegistryError::Timeout { host, limit: REQUEST_TIMEOUT }),
         }
+    }
+
+    /// The connections by which a host may be asked. An address that is written as one is looked at here, and what a name
+    /// leads to when it is connected to.
+    fn connections(&self, uri: &Uri) -> Result<&Connections, RegistryError> {
+        if self.hosts.may_be_anywhere(&host_of(uri)) {
+            return Ok(&self.named);
+        }
+        let host = uri.host().unwrap_or_default();
+        if let Ok(address) = host.trim_start_matches('[').trim_end_matches(']').parse() {
+            let checked = self.hosts.reach().check(host, address);
+            checked.map_err(|refused| RegistryError::Refused(refused.to_string()))?;
+        }
+        Ok(&self.guarded)
+    }
+}
+
+impl Hosts {
+    fn reach(&self) -> Reach {
+        if self.refuse_private { Reach::Public } else { Reach::Networks }
+    }
+
+    fn may_be_anywhere(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        self.plain.contains(&host) || self.anywhere.contains(&host)
     }
 }
 
@@ -223,7 +304,7 @@ async fn bounded(
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| RegistryError::Unreachable {
             host: host.to_owned(),
-            why: reason(&error),
+            why: innermost(&error).to_string(),
         })?;
         if let Some(data) = frame.data_ref() {
             if read.len() + data.len() > bytes_max {
@@ -235,9 +316,16 @@ async fn bounded(
     Ok(read.into())
 }
 
+/// How long a registry asks to be left alone: so many seconds, or until then (RFC 9110, 10.2.3).
 fn wait(headers: &HeaderMap) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?;
-    text.trim().parse().ok().map(Duration::from_secs)
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let until = rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    #[expect(clippy::disallowed_methods, reason = "the rim owns the clock")]
+    let seconds = until.as_second() - Timestamp::now().as_second();
+    Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
 pub(in crate::images::registry) fn host_of(uri: &Uri) -> String {
@@ -245,10 +333,12 @@ pub(in crate::images::registry) fn host_of(uri: &Uri) -> String {
 }
 
 /// The innermost reason, which says what really happened.
-fn reason(error: &dyn std::error::Error) -> String {
+fn innermost<'e>(
+    error: &'e (dyn std::error::Error + 'static),
+) -> &'e (dyn std::error::Error + 'static) {
     let mut inner = error;
     while let Some(source) = inner.source() {
         inner = source;
     }
-    inner.to_string()
+    inner
 }

@@ -2,37 +2,34 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use http::header::{HeaderValue, LINK, WWW_AUTHENTICATE};
+use http::header::LINK;
 use http::{StatusCode, Uri};
 use hyper::body::Bytes;
-use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::images::digest::Digest;
-use crate::images::reference::Reference;
 use crate::images::registry::Registry;
-use crate::images::registry::challenge::{Challenge, encoded};
+use crate::images::registry::authorization::Shown;
 use crate::images::registry::discover::MANIFEST_BYTES_MAX;
 use crate::images::registry::error::RegistryError;
 use crate::images::registry::http::{Answer, Question};
+use crate::images::registry::keyring::Keyring;
+use crate::images::registry::mirrors::Repository;
 use crate::images::registry::model::Descriptor;
-
-/// Where the default registry really answers.
-const DEFAULT_REGISTRY_HOST: &str = "registry-1.docker.io";
-
-/// How large the answer of a token server may be.
-const TOKEN_BYTES_MAX: usize = 64 << 10;
+use crate::images::registry::trail::Trail;
 
 /// How large all signatures and attestations of one image may be together: what it costs in memory to look at them.
 pub const IMAGE_BYTES_MAX: usize = 32 << 20;
 
 /// One repository, asked about one image.
 pub(in crate::images::registry) struct Session<'r> {
-    registry: &'r Registry,
-    image: &'r Reference,
-    authorization: Mutex<Option<HeaderValue>>,
-    /// How large what is read may still be.
-    bytes_left: AtomicUsize,
+    pub registry: &'r Registry,
+    pub at: Repository,
+    pub keyring: &'r Keyring,
+    pub trail: &'r Trail,
+    pub shown: Mutex<Shown>,
+    /// How large what is read of the image may still be, here and elsewhere.
+    bytes_left: &'r AtomicUsize,
 }
 
 /// A page of a list, and the path of the next.
@@ -41,20 +38,15 @@ pub(in crate::images::registry) struct Page {
     pub next: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Token {
-    token: Option<String>,
-    access_token: Option<String>,
-}
-
 impl<'r> Session<'r> {
-    pub fn new(registry: &'r Registry, image: &'r Reference) -> Session<'r> {
-        Session {
-            registry,
-            image,
-            authorization: Mutex::new(None),
-            bytes_left: AtomicUsize::new(IMAGE_BYTES_MAX),
-        }
+    pub fn new(
+        registry: &'r Registry,
+        at: Repository,
+        keyring: &'r Keyring,
+        trail: &'r Trail,
+        bytes_left: &'r AtomicUsize,
+    ) -> Session<'r> {
+        Session { registry, at, keyring, trail, shown: Mutex::default(), bytes_left }
     }
 
     /// A manifest by tag or digest.
@@ -66,7 +58,7 @@ impl<'r> Session<'r> {
     ) -> Result<Bytes, RegistryError> {
         let answer =
             self.read(&format!("manifests/{name}"), accept, what, MANIFEST_BYTES_MAX).await?;
-        let body = self.body(answer, what)?;
+        let body = self.body(answer, what).await?;
         match Digest::parse(name) {
             Ok(digest) => same(&digest, body, what),
             Err(_) => Ok(body),
@@ -87,12 +79,12 @@ impl<'r> Session<'r> {
         }
         let take = |left: usize| left.checked_sub(size);
         if self.bytes_left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_err() {
-            let what = format!("everything that is signed about `{}`", self.image);
+            let what = format!("everything that is signed about an image of `{}`", self.at.name);
             return Err(RegistryError::TooLarge { what, bytes_max: IMAGE_BYTES_MAX });
         }
         // A layer that is larger than it says has another digest.
         let answer = self.read(&format!("blobs/{digest}"), "*/*", &what, size).await?;
-        same(&digest, self.body(answer, &what)?, &what).map(Into::into)
+        same(&digest, self.body(answer, &what).await?, &what).map(Into::into)
     }
 
     /// A page of a list, if the registry has such lists.
@@ -116,14 +108,14 @@ impl<'r> Session<'r> {
         }
         let next = answer.headers.get(LINK).and_then(|link| next(link.to_str().ok()?));
         let next = next.and_then(|next| self.within(&next));
-        Ok(Some(Page { next, body: self.body(answer, what)? }))
+        Ok(Some(Page { next, body: self.body(answer, what).await? }))
     }
 
     /// The path of an address below this repository; others are not followed.
     fn within(&self, address: &str) -> Option<String> {
         let uri: Uri = address.parse().ok()?;
         let path = uri.path_and_query()?.as_str();
-        path.strip_prefix(&format!("/v2/{}/", self.image.repository())).map(str::to_owned)
+        path.strip_prefix(&format!("/v2/{}/", self.at.name)).map(str::to_owned)
     }
 
     async fn read(
@@ -133,119 +125,32 @@ impl<'r> Session<'r> {
         what: &str,
         bytes_max: usize,
     ) -> Result<Answer, RegistryError> {
-        let host = match self.image.registry() {
-            "docker.io" => DEFAULT_REGISTRY_HOST,
-            host => host,
-        };
-        let path = format!("/v2/{}/{path}", self.image.repository());
-        let uri = self.registry.http.uri(host, &path)?;
-        let used = self.authorization.lock().await.clone();
-        let question = Question { what, accept, authorization: used.as_ref(), bytes_max };
-        let answer = self.registry.http.ask(uri.clone(), question).await?;
-        if answer.status != StatusCode::UNAUTHORIZED {
-            return Ok(answer);
-        }
-        let authorization = self.authorize(&uri, &answer, used.as_ref()).await?;
-        let question = Question { authorization: Some(&authorization), ..question };
-        self.registry.http.ask(uri, question).await
+        let path = format!("/v2/{}/{path}", self.at.name);
+        let uri: Uri = self.registry.http.uri(&self.at.host, &path)?;
+        let (authorization, form, trail) = (None, None, self.trail);
+        let question = Question { what, accept, authorization, form, bytes_max, trail };
+        self.ask(uri, question).await
     }
 
-    /// What shows who we are, as the registry asks for it. Whoever comes second uses what the first got.
-    async fn authorize(
-        &self,
-        uri: &Uri,
-        answer: &Answer,
-        used: Option<&HeaderValue>,
-    ) -> Result<HeaderValue, RegistryError> {
-        let mut current = self.authorization.lock().await;
-        if let Some(newer) = current.as_ref().filter(|newer| Some(*newer) != used) {
-            return Ok(newer.clone());
-        }
-        let mut challenges = answer.headers.get_all(WWW_AUTHENTICATE).iter();
-        let challenge = challenges
-            .find_map(|header| Challenge::parse(header.to_str().ok()?))
-            .ok_or_else(|| self.unauthorized())?;
-        let basic = self.registry.credentials.of(self.image);
-        let basic = basic.map(|basic| secret(&format!("Basic {basic}"))).transpose()?;
-        let authorization = match challenge {
-            Challenge::Basic => {
-                // Where TLS is not used, somebody said that it need not be.
-                let sent = basic.filter(|_| self.registry.http.is_safe(uri));
-                sent.ok_or_else(|| self.unauthorized())?
-            }
-            Challenge::Bearer { realm, service } => {
-                self.token(&realm, service.as_deref(), basic.as_ref()).await?
-            }
-        };
-        *current = Some(authorization.clone());
-        Ok(authorization)
-    }
-
-    /// A token for reading this repository and nothing else, whatever the registry says we should ask for.
-    async fn token(
-        &self,
-        realm: &str,
-        service: Option<&str>,
-        basic: Option<&HeaderValue>,
-    ) -> Result<HeaderValue, RegistryError> {
-        let refused = |why: &str| {
-            RegistryError::Refused(format!("{} sends {why} for a token", self.image.registry()))
-        };
-        let scope = encoded(&format!("repository:{}:pull", self.image.repository()));
-        let service = service.map(|service| format!("service={}&", encoded(service)));
-        let joint = if realm.contains('?') { '&' } else { '?' };
-        let address = format!("{realm}{joint}{}scope={scope}", service.unwrap_or_default());
-        let uri: Uri = address.parse().map_err(|_| refused("to what is no address"))?;
-        if uri.authority().is_none() || !self.registry.http.is_safe(&uri) {
-            return Err(refused("somewhere without TLS"));
-        }
-        let question = Question {
-            what: "the token",
-            accept: "application/json",
-            authorization: basic,
-            bytes_max: TOKEN_BYTES_MAX,
-        };
-        let answer = self.registry.http.ask(uri, question).await?;
-        if !answer.status.is_success() {
-            return Err(self.unauthorized());
-        }
-        // What is in it is secret, also when it is malformed.
-        let malformed = || RegistryError::Malformed {
-            what: "the answer of the token server".to_owned(),
-            why: "a JSON object with `token` is expected".to_owned(),
-        };
-        let token: Token = serde_json::from_slice(&answer.body).map_err(|_| malformed())?;
-        let token = token.token.or(token.access_token).ok_or_else(malformed)?;
-        secret(&format!("Bearer {token}"))
-    }
-
-    fn body(&self, answer: Answer, what: &str) -> Result<Bytes, RegistryError> {
+    async fn body(&self, answer: Answer, what: &str) -> Result<Bytes, RegistryError> {
         match answer.status {
             StatusCode::OK => Ok(answer.body),
             StatusCode::NOT_FOUND => Err(RegistryError::NotFound(what.to_owned())),
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Err(self.unauthorized()),
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
+                let shown = self.shown.lock().await;
+                Err(RegistryError::Unauthorized {
+                    host: self.at.registry.clone(),
+                    repository: self.at.name.clone(),
+                    credentials: shown.has_login,
+                    unread: shown.unread.clone(),
+                })
+            }
             status => Err(RegistryError::Status {
-                host: self.image.registry().to_owned(),
+                host: self.at.registry.clone(),
                 status: status.as_u16(),
             }),
         }
     }
-
-    fn unauthorized(&self) -> RegistryError {
-        RegistryError::Unauthorized {
-            host: self.image.registry().to_owned(),
-            repository: self.image.repository().to_owned(),
-            credentials: self.registry.credentials.of(self.image).is_some(),
-        }
-    }
-}
-
-fn secret(text: &str) -> Result<HeaderValue, RegistryError> {
-    let mut value = HeaderValue::from_str(text).map_err(|_| {
-        RegistryError::Refused("a credential has letters that it can't have".to_owned())
-    })?;
-    value.set_sensitive(true);
-    Ok(value)
 }
 
 fn same(digest: &Digest, body: Bytes, what: &str) -> Result<Bytes, RegistryError> {

@@ -224,7 +224,7 @@ pub struct PredicateValidation {
     pub message: Option<String>,
 }
 
-/// A Sigstore instance that is trusted: the public one as you pin it, or your own. Nothing is fetched.
+/// A Sigstore instance that is trusted: the public one as you pin it, or your own. Nothing is fetched unless `tuf` says so.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[kube(
     group = "portcullis.dev",
@@ -233,11 +233,15 @@ pub struct PredicateValidation {
     plural = "trustroots",
     category = "portcullis",
     derive = "PartialEq",
-    doc = "A Sigstore instance that is trusted: the public one as you pin it, or your own. Nothing is fetched."
+    doc = "A Sigstore instance that is trusted: the public one as you pin it, or your own. Nothing is fetched unless `tuf` says so."
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[x_kube(validation = Rule::new("has(self.trustedRoot) != has(self.keys)")
-    .message("exactly one of trustedRoot and keys is required"))]
+#[x_kube(
+    validation = Rule::new("has(self.trustedRoot) != has(self.keys)")
+        .message("exactly one of trustedRoot and keys is required"),
+    validation = Rule::new("!has(self.tuf) || has(self.trustedRoot)")
+        .message("tuf needs a trustedRoot, which counts until the first update"),
+)]
 pub struct TrustRootSpec {
     /// A `trusted_root.json`, as text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -246,6 +250,22 @@ pub struct TrustRootSpec {
     /// Keys and certificates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keys: Option<TrustRootKeys>,
+    /// Where `trustedRoot` is kept up to date. What was written counts until the first update, and what was fetched last
+    /// while there is no other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tuf: Option<TufRepository>,
+}
+
+/// A repository of The Update Framework that has a `trusted_root.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct TufRepository {
+    /// Its address, such as `https://tuf-repo-cdn.sigstore.dev`.
+    #[schemars(length(min = 1, max = 2048), pattern(r"^https?://[^\s]+$"))]
+    pub url: String,
+    /// A `root.json` of it that you trust, as text. Every root since is believed because this one leads to it.
+    #[schemars(length(min = 1, max = 262_144))]
+    pub root: String,
 }
 
 /// The keys and certificates of a Sigstore instance, each in PEM.

@@ -20,6 +20,9 @@ const AUTHORITIES_MAX: usize = 16;
 /// How many attestations a policy may ask for.
 const ATTESTATIONS_MAX: usize = 16;
 
+/// The name under which that of the public instance is among the others, where it is kept up to date. No object has it.
+pub const PUBLIC_TRUST_ROOT: &str = "";
+
 /// What a key management system's references begin with, in cosign's spelling.
 const KMS_SCHEMES: &[&str] = &["awskms://", "gcpkms://", "azurekms://", "hashivault://", "k8s://"];
 
@@ -110,6 +113,9 @@ impl TrustRoots {
     }
 
     fn public(&self) -> Result<Arc<TrustRoot>, String> {
+        if let Some(updated) = self.named.get(PUBLIC_TRUST_ROOT) {
+            return updated.clone().map_err(|why| why.to_string());
+        }
         let public = self.public.get_or_init(|| TrustRoot::public().map(Arc::new));
         public.clone().map_err(|why| why.to_string())
     }

@@ -12,9 +12,11 @@ mod compile;
 mod judge;
 mod object;
 mod predicate;
+mod pull;
 mod resolved;
 
 pub use admit::{IMAGES_MAX, ImagesNeeded};
-pub use compile::{ImageRules, TrustRoots};
+pub use compile::{ImageRules, PUBLIC_TRUST_ROOT, TrustRoots};
 pub use judge::{Attempt, Check, Judgement, Verdict, judge};
+pub use pull::PullSecrets;
 pub(in crate::policy) use resolved::{ResolvedImages, resolved};

@@ -7,7 +7,7 @@ use crate::json::{Array, Node};
 const CONTAINERS: [&str; 3] = ["initContainers", "containers", "ephemeralContainers"];
 
 /// The ways from an object to the Pods that it makes: a Pod, what has a template, a PodTemplate, a CronJob.
-const POD_SPECS: [&[&str]; 4] = [
+pub(in crate::policy::images) const POD_SPECS: [&[&str]; 4] = [
     &["spec"],
     &["spec", "template", "spec"],
     &["template", "spec"],

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use crate::telemetry::metrics::{
     Answer, AuditTotals, FindingLabels, ImageAnswer, ImageResult, KindLabels, LedgerTotals,
     Metrics, Operation, PolicyCount, PolicyResult, Question, Refusal, Webhook, Written,
@@ -93,6 +95,8 @@ fn every_family_is_documented_and_exists() {
     metrics.question(Question::Namespace, true);
     metrics.image_verified(ImageResult::Passed, Duration::ZERO);
     metrics.image_answer(ImageAnswer::Kept);
+    metrics.registry_asked("registry.example.com", "200", Duration::from_millis(5));
+    metrics.trust_roots(1, 0, Timestamp::UNIX_EPOCH);
     metrics.watched("params", 1);
     metrics.registered([(Webhook::Validate, 1), (Webhook::Mutate, 1)], 1);
     let labels = FindingLabels { kind: "k", policy: "a".into(), severity: "high", result: "fail" };
@@ -185,4 +189,23 @@ fn only_who_registers_says_what_is_registered() {
     assert_eq!(lines(&metrics), said);
     metrics.registers_no_more();
     assert!(lines(&metrics).is_empty());
+}
+
+#[test]
+fn hosts_that_anybody_names_do_not_become_series_without_end() {
+    let metrics = Metrics::new();
+    for place in 0..100 {
+        let host = format!("r{place}.example.com");
+        metrics.registry_asked(&host, "timeout", Duration::from_secs(5));
+        metrics.registry_asked(&host, "404", Duration::from_millis(5));
+    }
+    let text = metrics.text();
+    let counts: Vec<&str> = text
+        .lines()
+        .filter(|line| line.starts_with("portcullis_image_registry_duration_seconds_count"))
+        .collect();
+    assert_eq!(counts.len(), 2 * 33, "{counts:#?}");
+    let others =
+        "portcullis_image_registry_duration_seconds_count{host=\"other\",result=\"none\"} 68";
+    assert!(counts.contains(&others), "{counts:#?}");
 }

@@ -93,6 +93,7 @@ fn it_refuses_values_that_it_does_not_know() {
         ("podDisruptionBudget.maxUnavailable=half", "at '/podDisruptionBudget/maxUnavailable'"),
         ("rbac.params[0].resources={pods}", "missing property 'apiGroups'"),
         ("audit.reports=kyverno", "at '/audit/reports'"),
+        ("registries.mirrors={docker.io}", "at '/registries/mirrors/0'"),
         ("rbac.audit[0].resources={pods}", "missing property 'apiGroups'"),
         ("serviceAccount.create=false", "serviceAccount.name is needed"),
     ];
@@ -100,6 +101,25 @@ fn it_refuses_values_that_it_does_not_know() {
         rendered("ns", &["--set", value]).assert_rejected(&[says]);
     }
     rendered("ns", &["--kube-version", "1.29.0"]).assert_rejected(&["chart requires kubeVersion"]);
+}
+
+#[test]
+fn secrets_of_pods_are_read_only_where_somebody_said_so() {
+    let bindings = |values: &[&str]| -> Vec<(String, String)> {
+        let rendered = rendered("ns", &[&["--set=crds.install=false"], values].concat()).stdout;
+        let ours = documents(&rendered).into_iter().filter(|document| {
+            document["roleRef"]["name"].as_str().is_some_and(|name| name.ends_with("-pull-secrets"))
+        });
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        ours.map(|one| (text(&one["kind"]), text(&one["metadata"]["namespace"]))).collect()
+    };
+    let some = |kind: &str, namespace: &str| (kind.to_owned(), namespace.to_owned());
+    assert_eq!(bindings(&[]), []);
+    let on = "--set=registries.pullSecrets.enabled=true";
+    assert_eq!(bindings(&[on]), [some("ClusterRoleBinding", "")]);
+    let two = "--set=registries.pullSecrets.namespaces={bank,shop}";
+    assert_eq!(bindings(&[on, two]), ["bank", "shop"].map(|name| some("RoleBinding", name)));
+    assert_eq!(bindings(&[two]), []);
 }
 
 // ---- documents

@@ -32,6 +32,35 @@
 - {{ printf "--client-name=%s" . | quote }}
 {{- end }}
 {{- end }}
+{{- with .Values.registries }}
+{{- if .credentialsSecret }}
+- --registry-config=/etc/portcullis/registries/credentials/.dockerconfigjson
+{{- end }}
+{{- if .authorities.configMap }}
+- --registry-ca=/etc/portcullis/registries/authorities/{{ .authorities.key }}
+{{- end }}
+{{- range .plainHttp }}
+- {{ printf "--plain-http=%s" . | quote }}
+{{- end }}
+{{- range .anyAddress }}
+- {{ printf "--any-address=%s" . | quote }}
+{{- end }}
+{{- if .refusePrivateAddresses }}
+- --no-private-addresses
+{{- end }}
+{{- range .mirrors }}
+- {{ printf "--registry-mirror=%s" . | quote }}
+{{- end }}
+{{- if and .mirrors .mirrorsOnly }}
+- --mirrors-only
+{{- end }}
+{{- if .pullSecrets.enabled }}
+- --pull-secrets
+{{- end }}
+{{- if .warm }}
+- --warm-images
+{{- end }}
+{{- end }}
 - --log={{ .Values.log.level }}
 - --log-format={{ .Values.log.format }}
 {{- if .Values.ledger.enabled }}
@@ -58,6 +87,16 @@ httpGet:
   configMap:
     name: {{ .Values.clients.configMap }}
 {{- end }}
+{{- with .Values.registries.credentialsSecret }}
+- name: registry-credentials
+  secret:
+    secretName: {{ . }}
+{{- end }}
+{{- with .Values.registries.authorities.configMap }}
+- name: registry-authorities
+  configMap:
+    name: {{ . }}
+{{- end }}
 {{- if .Values.ledger.enabled }}
 - name: ledger
   {{- toYaml (default (dict "emptyDir" (dict "sizeLimit" "1Gi")) .Values.ledger.volume) | nindent 2 }}
@@ -69,6 +108,16 @@ httpGet:
 {{- if .Values.clients.configMap }}
 - name: clients
   mountPath: /etc/portcullis/clients
+  readOnly: true
+{{- end }}
+{{- if .Values.registries.credentialsSecret }}
+- name: registry-credentials
+  mountPath: /etc/portcullis/registries/credentials
+  readOnly: true
+{{- end }}
+{{- if .Values.registries.authorities.configMap }}
+- name: registry-authorities
+  mountPath: /etc/portcullis/registries/authorities
   readOnly: true
 {{- end }}
 {{- if .Values.ledger.enabled }}

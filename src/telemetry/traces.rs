@@ -252,7 +252,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
 
-    use crate::telemetry::traces::{Answered, Parent, Slow, Traces};
+    use crate::telemetry::traces::{Answered, Parent, Slow, Step, Traces, VerifiedImage};
 
     const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 
@@ -272,6 +272,21 @@ mod tests {
 
     /// What a collector is sent for one request.
     async fn sent(parent: Option<&str>, ratio: f64) -> Vec<u8> {
+        let parent = parent.map(|text| Parent::read(text).unwrap());
+        let took = Duration::from_millis(20);
+        let record = |traces: &Traces| {
+            let slow = [Slow { policy: "slow-one", after: Duration::from_millis(5), took }];
+            traces.record(parent.as_ref(), answered(&slow));
+        };
+        sent_by(ratio, &["policy slow-one", "k8s.admission.uid"], record).await
+    }
+
+    /// What a collector is sent until all of this is there.
+    async fn sent_by(
+        ratio: f64,
+        until: &'static [&'static str],
+        record: impl FnOnce(&Traces),
+    ) -> Vec<u8> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let collector = tokio::spawn(async move {
@@ -280,17 +295,14 @@ mod tests {
             let has = |read: &[u8], text: &str| {
                 read.windows(text.len()).any(|window| window == text.as_bytes())
             };
-            while !(has(&read, "policy slow-one") && has(&read, "k8s.admission.uid")) {
+            while !until.iter().all(|text| has(&read, text)) {
                 assert_ne!(stream.read_buf(&mut read).await.unwrap(), 0);
             }
             stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.unwrap();
             read
         });
         let traces = Traces::start(&endpoint, ratio).unwrap();
-        let took = Duration::from_millis(20);
-        let slow = [Slow { policy: "slow-one", after: Duration::from_millis(5), took }];
-        let parent = parent.map(|text| Parent::read(text).unwrap());
-        traces.record(parent.as_ref(), answered(&slow));
+        record(&traces);
         tokio::task::spawn_blocking(move || traces.stop()).await.unwrap();
         // What was sent has arrived by then, also on a machine that is busy.
         let read = tokio::time::timeout(Duration::from_millis(500), collector).await;
@@ -309,6 +321,23 @@ mod tests {
             assert!(has(&sent, part.as_bytes()), "{part}");
         }
         assert!(has(&sent, &0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes()));
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_verification_is_sent_with_its_questions() {
+        let begun = UNIX_EPOCH + Duration::from_secs(1);
+        let took = Duration::from_millis(30);
+        let what = "the manifest of `app:1`";
+        let name = "GET registry.example.com".to_owned();
+        let questions = [Step { name, what, begun, took, result: "404" }];
+        let (image, verdict, uid) = ("registry.example.com/app:1", "failed", "u-7");
+        let image = VerifiedImage { image, verdict, uid, begun, took, questions: &questions };
+        let parts = &["verify image", "GET registry", "app:1", "the manifest of", "404", "u-7"];
+        let sent = sent_by(1.0, parts, |traces| traces.verified(&image)).await;
+        for part in parts {
+            assert!(has(&sent, part.as_bytes()), "{part}");
+        }
+        assert!(sent_by(0.0, parts, |traces| traces.verified(&image)).await.is_empty());
     }
 
     #[tokio::test(flavor = "multi_thread")]

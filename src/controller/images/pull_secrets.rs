@@ -147,6 +147,25 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[tokio::test]
+    async fn what_can_not_be_read_is_told_and_may_pass() {
+        let check = async |answer: Result<Option<Secret>, Error>, expect: &str| {
+            let unread = read("the pull secret `a/b`", async { answer }).await.unwrap_err();
+            assert_eq!(unread.why, format!("the pull secret `a/b` {expect}"));
+            assert!(unread.is_passing, "it is not the image's fault");
+        };
+        let refused = |code, message: &str| {
+            let status = kube::core::Status::failure(message, "").with_code(code);
+            Err(Error::Api(status.boxed()))
+        };
+        let forbidden = refused(403, "secrets \"b\" is forbidden");
+        check(forbidden, "may not be read here: the rights are missing").await;
+        let down = read::<Secret>("x", async { refused(500, "etcd is down") }).await.unwrap_err();
+        assert!(down.why.starts_with("x can't be read: ") && down.is_passing, "{down}");
+        let missing = read::<Secret>("x", async { Ok(None) }).await;
+        assert!(missing.unwrap().is_none());
+    }
+
     #[test]
     fn secrets_are_read_as_the_kubelet_reads_them() {
         use base64::Engine as _;

@@ -177,7 +177,11 @@ impl Log {
                 },
             },
         }});
-        let body = body.to_string().into_bytes();
+        self.logged(body.to_string().into_bytes())
+    }
+
+    /// An entry with this body, whatever it says.
+    pub fn logged(&self, body: Vec<u8>) -> Entry {
         let neighbour: [u8; 32] = Sha256::digest(b"neighbour").into();
         let root = parent(&leaf(&body), &neighbour);
         Entry {

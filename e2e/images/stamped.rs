@@ -4,12 +4,13 @@
 use crate::authority::{Log, Stamp, Tsa, message};
 use crate::keyless::anybody_of;
 use crate::sigstore::{
-    Entry, Leaf, Sigstore, Wanted, bundle, by_certificate, envelope, pae, parent, statement,
+    Entry, Leaf, Sigstore, Wanted, bundle, by_certificate, envelope, layer, pae, parent,
+    simple_signing, statement,
 };
 use crate::{IMAGE, OTHER, check, verified};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use portcullis::images::{Authority, Digest, Evidence, SIGNATURE_PREDICATE, TrustRoot};
+use portcullis::images::{Authority, Digest, Evidence, Layer, SIGNATURE_PREDICATE, TrustRoot};
 use rcgen::{KeyPair, SigningKey};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -188,6 +189,15 @@ const STAMPS: &[Row] = &[
     ),
 ];
 
+const KEY_DETAILS: &str = "signature/verifier/keyDetails";
+
+/// Logs what the entry would say if one field of it were another.
+fn relog(parts: &mut Parts<'_>, field: &str, value: &str) {
+    let place = format!("/spec/hashedRekordV002/{field}");
+    let body = parts.entry().clone().with_body(&place, value).body;
+    parts.entry = Some(parts.world.log.logged(body));
+}
+
 /// Everything that an entry of the log binds.
 const ENTRIES: &[Row] = &[
     ("no entry", |parts| parts.entry = None, "log"),
@@ -246,6 +256,9 @@ const ENTRIES: &[Row] = &[
         },
         "log does not confirm it",
     ),
+    ("an entry by another hash", |parts| relog(parts, "data/algorithm", "SHA2_512"), ""),
+    ("an entry by another algorithm", |parts| relog(parts, KEY_DETAILS, "PKIX_ED25519"), ""),
+    ("an entry of no body", |parts| parts.entry = Some(parts.world.log.logged(b"{}".to_vec())), ""),
     ("the place of another", |parts| parts.entry().index = 1, "log does not confirm it"),
     (
         "a proof that was changed",
@@ -319,6 +332,55 @@ fn whatever_is_changed_it_does_not_count() {
                 check(&what, parts.evidence(), &world.authority(logged), Err(expect));
             }
         }
+    }
+}
+
+/// What cosign 2 kept: a payload or an envelope, with everything else in annotations.
+fn legacy(parts: &Parts<'_>, as_attestation: bool) -> Evidence {
+    let Parts { payload, leaf, signature, stamp, world, .. } = parts;
+    let token = |stamp: &Stamp| {
+        let stamped = STANDARD.encode(parts.other.as_ref().unwrap_or(&world.tsa).stamp(stamp));
+        json!({"SignedRFC3161Timestamp": stamped}).to_string()
+    };
+    let with = |content: &[u8], signature: &[u8]| {
+        let timestamp = stamp.as_ref().map(token);
+        Layer { timestamp, ..layer(content, signature, Some(&leaf.pem), None) }
+    };
+    if as_attestation {
+        let content = envelope(payload, signature).to_string().into_bytes();
+        Evidence::Attestation(with(&content, b""))
+    } else {
+        Evidence::Signature(with(payload, signature))
+    }
+}
+
+#[test]
+fn signatures_of_cosign_2_may_be_stamped() {
+    let world = World::new(&rcgen::PKCS_ED25519);
+    let authority = world.authority(false);
+    let of = |as_attestation: bool, image: &Digest| {
+        let mut parts = world.parts(image, &Wanted::default(), false);
+        if !as_attestation {
+            parts.payload = simple_signing(image);
+            parts.signature = parts.leaf.key.sign(&parts.payload).unwrap();
+            parts.stamp = Some(Stamp::of(&parts.signature));
+        }
+        parts
+    };
+    for as_attestation in [false, true] {
+        let what = |what: &str| format!("{what}, attestation: {as_attestation}");
+        let good = legacy(&of(as_attestation, &IMAGE), as_attestation);
+        check(&what("good"), good, &authority, Ok(()));
+        let copied = legacy(&of(as_attestation, &OTHER), as_attestation);
+        check(&what("copied"), copied, &authority, Err("about another image"));
+        for (change, spoil, expect) in STAMPS {
+            let mut parts = of(as_attestation, &IMAGE);
+            spoil(&mut parts);
+            check(&what(change), legacy(&parts, as_attestation), &authority, Err(expect));
+        }
+        let mut parts = of(as_attestation, &IMAGE);
+        parts.payload.push(b' ');
+        check(&what("changed"), legacy(&parts, as_attestation), &authority, Err("was changed"));
     }
 }
 

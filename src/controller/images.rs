@@ -196,9 +196,9 @@ impl Verifier {
             // On its way, unless it was cut off.
             None => !matches!(kept.answer.peek(), Some(None)),
         };
-        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         let mark = self.registry.mark(&asker.keyring, image);
         let key = (rules.fingerprint().to_owned(), image.clone(), mark);
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(kept) = answers.get(&key).filter(|kept| counts(kept)) {
             self.metrics.image_answer(ImageAnswer::Kept);
             return kept.answer.clone();

@@ -3,7 +3,9 @@
 
 use crate::processes::eventually;
 use crate::push::Repository;
+use crate::sigstore::Sigstore;
 use crate::tools::cosign;
+use crate::tuf_repository::TufRepository;
 use crate::{PATIENCE, PEACE, Space, WORLD, pod};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
@@ -147,4 +149,41 @@ fn the_api_server_refuses_what_makes_no_sense() {
         WORLD.kubectl.try_apply(&spoiled(spoil)).assert_rejected(&[expect]);
     }
     WORLD.kubectl.try_apply(&spoiled(&|_| ())).assert_accepted();
+}
+
+#[test]
+fn a_trust_root_says_how_it_is_kept_up_to_date() {
+    let _peace = PEACE.read();
+    let space = Space::open("followed");
+    let trust_root = Sigstore::new().trusted_root().to_string();
+    // Signed by somebody else than the root that is trusted.
+    let (good, bad) = (&WORLD.updates, TufRepository::start());
+    good.publish(1, &trust_root);
+    let root = |name: &str, trusted: &str| {
+        json!({
+            "apiVersion": "portcullis.dev/v1alpha1", "kind": "TrustRoot",
+            "metadata": {"name": name},
+            "spec": {"trustedRoot": trust_root, "tuf": {"url": good.url(), "root": trusted}},
+        })
+        .to_string()
+    };
+    let status = |name: &str| WORLD.kubectl.get("trustroot", name)["status"].clone();
+    space.apply(&root("e2e-followed", &good.root));
+    space.apply(&root("e2e-followed-badly", &bad.root));
+    eventually("one is current", PATIENCE, || match status("e2e-followed") {
+        status if status["updated"].is_string() && status["problem"].is_null() => Ok(()),
+        status => Err(status.to_string()),
+    });
+    eventually("one is not", PATIENCE, || match status("e2e-followed-badly") {
+        status if status["problem"].as_str().is_some_and(|why| why.contains("threshold")) => Ok(()),
+        status => Err(status.to_string()),
+    });
+    let nonsense = root("e2e-nonsense", &good.root).replace("\"trustedRoot\"", "\"other\"");
+    WORLD.kubectl.try_apply(&nonsense).assert_rejected(&["unknown field"]);
+    let mut without: Value = serde_json::from_str(&root("e2e-nonsense", &good.root)).unwrap();
+    let spec = without["spec"].as_object_mut().unwrap();
+    spec.remove("trustedRoot");
+    spec.insert("keys".to_owned(), json!({"certificateAuthorities": ["a"]}));
+    let why = "tuf needs a trustedRoot, which counts until the first update";
+    WORLD.kubectl.try_apply(&without.to_string()).assert_rejected(&[why]);
 }

@@ -46,16 +46,23 @@ mod push;
 mod release;
 mod schemas;
 mod server;
+#[path = "../images/sigstore.rs"]
+#[allow(dead_code, reason = "shared with the tests of images")]
+mod sigstore;
 mod starter_set;
 #[path = "../cosign/tools.rs"]
 #[allow(dead_code, reason = "only the tests of cosign verify by the command line")]
 mod tools;
+#[path = "../images/tuf_repository.rs"]
+#[allow(dead_code, reason = "shared with the tests of images")]
+mod tuf_repository;
 
 use crate::control_plane::ControlPlane;
 use crate::front::Front;
 use crate::kubectl::Kubectl;
 use crate::processes::{Run, eventually};
 use crate::server::Server;
+use crate::tuf_repository::TufRepository;
 use std::path::{Path, PathBuf};
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
@@ -77,6 +84,8 @@ struct World {
     registry: tools::Registry,
     /// The same for who has a login.
     guard: Front,
+    /// Where a trust root is kept up to date.
+    updates: TufRepository,
     /// That of this run, unless another was named. Its processes live as long as it does.
     control_plane: Option<ControlPlane>,
 }
@@ -111,10 +120,11 @@ impl World {
                 front::Answer::Status(401, vec![asks])
             }
         });
+        let updates = TufRepository::start();
         // At the last nobody is.
-        let hosts = [&*registry.host, &guard.host, "127.0.0.1:1"];
+        let hosts = [&*registry.host, &guard.host, updates.host(), "127.0.0.1:1"];
         let server = Mutex::new(Server::new(&hosts, clients));
-        Self { run, kubectl, server, registry, guard, control_plane }
+        Self { run, kubectl, server, registry, guard, updates, control_plane }
     }
 
     /// The server, running.

@@ -103,8 +103,9 @@ pub fn start(
     let (leads_sender, leads) = watch::channel(false);
     let published = snapshots.subscribe();
     let certified = certificates.subscribe();
+    let trust = options.trust;
     let publisher = Publisher::new(options.version, metrics.clone(), snapshots, Purpose::Enforce)
-        .with_trust(options.trust);
+        .with_trust(trust.clone());
     let mut tasks = vec![
         Task::spawn(cluster::follow(
             client.clone(),
@@ -139,6 +140,7 @@ pub fn start(
     let leading =
         leader::keep(client.clone(), options.leader, metrics.clone(), clock, leads_sender);
     let leader = Task::spawn(leading);
+    tasks.push(Task::spawn(trust.tell(client.clone(), leads.clone())));
     let told = break_glass::Inputs { observed: observed.clone(), leads: leads.clone() };
     let telling = break_glass::tell(client.clone(), metrics.clone(), clock, told);
     tasks.push(Task::spawn(telling));

@@ -3,21 +3,24 @@
 //!
 //! # Guarantees
 //! - Without an update the last good trust root stays: what was fetched last or, before that, what was written.
-//! - An update that fails is told in the log and by metrics, and is tried again.
+//! - An update that fails is told in the log, by metrics and in the status of the TrustRoot, and is tried again.
 //! - Nothing waits for a repository: policies are compiled with what there is, and again when there is something else.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use serde_json::json;
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
 
 use crate::images::Tuf;
 use crate::images::registry::Registry;
 use crate::policy::Definitions;
-use crate::policy::api::{TrustRootSpec, TufRepository};
+use crate::policy::api::{TrustRoot, TrustRootSpec, TrustRootStatus, TufRepository};
 use crate::policy::definitions::{Named, Origin};
 use crate::policy::images::PUBLIC_TRUST_ROOT;
 use crate::telemetry::Metrics;
@@ -45,6 +48,8 @@ struct Shared {
     public: Option<TufRepository>,
     state: Mutex<State>,
     changed: watch::Sender<u64>,
+    /// How often all were asked.
+    asked: watch::Sender<u64>,
     wanted_others: Notify,
 }
 
@@ -53,6 +58,19 @@ struct State {
     wanted: HashSet<TufRepository>,
     /// The trust root that each has, as text.
     found: HashMap<TufRepository, String>,
+    /// The TrustRoots of the cluster that each keeps up to date.
+    names: BTreeMap<String, TufRepository>,
+    /// What came of the last update of each.
+    told: HashMap<TufRepository, TrustRootStatus>,
+}
+
+/// What came of asking a repository.
+#[derive(Debug)]
+pub struct Asked {
+    /// Its address.
+    pub url: String,
+    /// Why there is no update.
+    pub problem: Option<String>,
 }
 
 impl Trust {
@@ -61,7 +79,8 @@ impl Trust {
         let (changed, changes) = watch::channel(0);
         let wanted = public.iter().cloned().collect();
         let state = Mutex::new(State { wanted, ..State::default() });
-        let shared = Shared { public, state, changed, wanted_others: Notify::new() };
+        let asked = watch::channel(0).0;
+        let shared = Shared { public, state, changed, asked, wanted_others: Notify::new() };
         Trust { shared: Arc::new(shared), changes }
     }
 
@@ -69,12 +88,14 @@ impl Trust {
     pub fn apply(&self, definitions: &mut Definitions) {
         let mut state = self.shared.state();
         let mut wanted: HashSet<TufRepository> = self.shared.public.iter().cloned().collect();
+        state.names.clear();
         for root in &mut definitions.trust_roots {
             let Some(repository) = root.spec.tuf.clone() else { continue };
             if let Some(found) = state.found.get(&repository) {
                 Arc::make_mut(&mut root.spec).trusted_root = Some(found.clone());
             }
             if wanted.len() < REPOSITORIES_MAX {
+                state.names.insert(root.name.clone(), repository.clone());
                 wanted.insert(repository);
             } else {
                 let name = &root.name;
@@ -99,6 +120,7 @@ impl Trust {
             });
         }
         state.found.retain(|repository, _| wanted.contains(repository));
+        state.told.retain(|repository, _| wanted.contains(repository));
         if state.wanted != wanted {
             state.wanted = wanted;
             self.shared.wanted_others.notify_one();
@@ -119,23 +141,23 @@ impl Trust {
         changed
     }
 
-    /// Asks every repository that is wanted once. What could not be had is told by address.
-    pub async fn update(&self, repositories: &mut Repositories, now: Timestamp) -> Vec<String> {
+    /// Asks every repository that is wanted once.
+    pub async fn update(&self, repositories: &mut Repositories, now: Timestamp) -> Vec<Asked> {
         let wanted: Vec<TufRepository> = self.shared.state().wanted.iter().cloned().collect();
         repositories.known.retain(|repository, _| wanted.contains(repository));
-        let mut problems = Vec::new();
+        let mut asked = Vec::new();
         for repository in wanted {
             let client = Arc::clone(&repositories.client);
             let tuf = repositories
                 .known
                 .entry(repository.clone())
                 .or_insert_with(|| Tuf::new(client, &repository.url, &repository.root));
-            match tuf.update(now).await {
-                Ok(text) => self.shared.found(repository, text),
-                Err(error) => problems.push(format!("{}: {error}", repository.url)),
-            }
+            let updated = tuf.update(now).await.map_err(|error| error.to_string());
+            let problem = updated.as_ref().err().cloned();
+            asked.push(Asked { url: repository.url.clone(), problem });
+            self.shared.heard(repository, updated, now);
         }
-        problems
+        asked
     }
 
     /// Keeps trust roots up to date until nobody is interested any more.
@@ -146,21 +168,64 @@ impl Trust {
         clock: fn() -> Timestamp,
     ) {
         let mut repositories = Repositories::new(client);
-        let mut told = Vec::new();
+        let mut told: Vec<String> = Vec::new();
         loop {
-            let problems = self.update(&mut repositories, clock()).await;
-            let asked = repositories.known.len();
-            metrics.trust_roots(asked.saturating_sub(problems.len()), problems.len(), clock());
+            let asked = self.update(&mut repositories, clock()).await;
+            let said = |one: &Asked| Some(format!("{}: {}", one.url, one.problem.as_ref()?));
+            let problems: Vec<String> = asked.iter().filter_map(said).collect();
+            metrics.trust_roots(asked.len() - problems.len(), problems.len(), clock());
             for problem in problems.iter().filter(|problem| !told.contains(*problem)) {
                 tracing::warn!("the trust root that is known stays, there is no update: {problem}");
             }
             let interval = if problems.is_empty() { UPDATE_INTERVAL } else { RETRY_INTERVAL };
             told = problems;
+            self.shared.asked.send_modify(|count| *count = count.wrapping_add(1));
             tokio::select! {
                 () = sleep(interval) => {}
                 () = self.shared.wanted_others.notified() => {}
             }
         }
+    }
+
+    /// Writes to the status of TrustRoots how that goes, as long as this replica writes.
+    pub async fn tell(self, client: Client, mut leads: watch::Receiver<bool>) {
+        let api: Api<TrustRoot> = Api::all(client);
+        let mut asked = self.shared.asked.subscribe();
+        let mut written: BTreeMap<String, TrustRootStatus> = BTreeMap::new();
+        loop {
+            if *leads.borrow_and_update() {
+                for (name, status) in self.shared.statuses(&written) {
+                    if let Err(error) = write(&api, &name, &status).await {
+                        tracing::warn!(name, %error, "can't write the status of the TrustRoot");
+                    } else if status == TrustRootStatus::default() {
+                        written.remove(&name);
+                    } else {
+                        written.insert(name, status);
+                    }
+                }
+            }
+            let told = tokio::select! {
+                told = asked.changed() => told,
+                told = leads.changed() => told,
+            };
+            if told.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+async fn write(
+    api: &Api<TrustRoot>,
+    name: &str,
+    status: &TrustRootStatus,
+) -> Result<(), kube::Error> {
+    let TrustRootStatus { updated, problem } = status;
+    let patch = Patch::Merge(json!({"status": {"updated": updated, "problem": problem}}));
+    match api.patch_status(name, &PatchParams::default(), &patch).await {
+        // It is gone.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        written => written.map(drop),
     }
 }
 
@@ -169,8 +234,12 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn found(&self, repository: TufRepository, text: String) {
+    fn heard(&self, repository: TufRepository, updated: Result<String, String>, now: Timestamp) {
         let mut state = self.state();
+        let told = state.told.entry(repository.clone()).or_default();
+        told.problem = updated.as_ref().err().cloned();
+        let Ok(text) = updated else { return };
+        told.updated = Some(now);
         if state.found.get(&repository) == Some(&text) {
             return;
         }
@@ -178,6 +247,20 @@ impl Shared {
         state.found.insert(repository, text);
         drop(state);
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
+    }
+
+    /// What TrustRoots should say and do not; those that are no longer kept up to date say nothing.
+    fn statuses(
+        &self,
+        written: &BTreeMap<String, TrustRootStatus>,
+    ) -> Vec<(String, TrustRootStatus)> {
+        let state = self.state();
+        let known = |repository| state.told.get(repository).cloned();
+        let now = state.names.iter().filter_map(|(name, of)| Some((name.clone(), known(of)?)));
+        let past = written.keys().filter(|name| !state.names.contains_key(*name));
+        now.filter(|(name, status)| written.get(name) != Some(status))
+            .chain(past.map(|name| (name.clone(), TrustRootStatus::default())))
+            .collect()
     }
 }
 

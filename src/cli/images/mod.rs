@@ -14,7 +14,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use crate::cel::Version;
 use crate::cli::{Exit, Failure, files, runtime};
 use crate::controller::now;
-use crate::controller::trust::{Repositories, Trust};
+use crate::controller::trust::{Asked, Repositories, Trust};
 use crate::images::Reference;
 use crate::images::registry::{Inquiry, Keyring, Registry, Trail};
 use crate::policy::Definitions;
@@ -112,8 +112,10 @@ pub fn run(args: &ImagesArgs) -> Result<Exit, Failure> {
 async fn updated(definitions: &mut Definitions, trust: &Trust, registry: &Arc<Registry>) {
     trust.apply(definitions);
     let mut repositories = Repositories::new(Arc::clone(registry));
-    for problem in trust.update(&mut repositories, now()).await {
-        eprintln!("warning: the trust root is as it was written: {problem}");
+    for Asked { url, problem } in trust.update(&mut repositories, now()).await {
+        if let Some(problem) = problem {
+            eprintln!("warning: the trust root is as it was written: {url}: {problem}");
+        }
     }
     trust.apply(definitions);
 }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::duplicated_attributes, reason = "each printer column has a type of its own")]
 
+use jiff::Timestamp;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -232,8 +233,22 @@ pub struct PredicateValidation {
     kind = "TrustRoot",
     plural = "trustroots",
     category = "portcullis",
+    status = "TrustRootStatus",
     derive = "PartialEq",
-    doc = "A Sigstore instance that is trusted: the public one as you pin it, or your own. Nothing is fetched unless `tuf` says so."
+    doc = "A Sigstore instance that is trusted: the public one as you pin it, or your own. Nothing is fetched unless `tuf` says so.",
+    printcolumn(
+        name = "Updated",
+        type_ = "date",
+        json_path = ".status.updated",
+        description = "When it was last found to be what its repository has."
+    ),
+    printcolumn(
+        name = "Problem",
+        type_ = "string",
+        json_path = ".status.problem",
+        description = "Why the last update failed."
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
@@ -254,6 +269,19 @@ pub struct TrustRootSpec {
     /// while there is no other.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tuf: Option<TufRepository>,
+}
+
+/// How keeping a trust root up to date goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrustRootStatus {
+    /// When it was last found to be what its repository has, by the replica that writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "crate::policy::api::break_glass::date_time")]
+    pub updated: Option<Timestamp>,
+    /// Why the last update failed. What was fetched last counts, or else what was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
 }
 
 /// A repository of The Update Framework that has a `trusted_root.json`.

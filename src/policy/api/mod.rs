@@ -23,7 +23,7 @@ pub use expressions::{
 pub use images::{
     CertificateAuthority, ImageAttestation, ImageAuthority, ImagePolicy, ImagePolicySpec,
     KeyAuthority, KeylessAuthority, PredicateValidation, StaticAnswer, TrustRoot, TrustRootKeys,
-    TrustRootRef, TrustRootSpec, TufRepository,
+    TrustRootRef, TrustRootSpec, TrustRootStatus, TufRepository,
 };
 pub use mutating::{
     ApplyConfiguration, JsonPatch, MutatingPolicy, MutatingPolicySpec, Mutation, PatchType,

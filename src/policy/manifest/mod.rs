@@ -15,6 +15,7 @@ mod places;
 mod plain;
 mod text;
 mod typed;
+mod unlike;
 mod untyped;
 
 use std::sync::Arc;

@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use crate::json::{Document, Node};
+use crate::json::{Document, Kind, Node};
 use crate::policy::manifest::ManifestError;
+use crate::policy::manifest::error::Unreadable;
 use crate::policy::manifest::lists::{self, Kinds};
 use crate::policy::manifest::text::{TextDocument, documents};
 
@@ -58,6 +59,32 @@ pub(in crate::policy::manifest) fn items(
     Ok(objects)
 }
 
+/// The first field of an object's metadata that `kubectl` would not take, and what it should be.
+fn misshapen(metadata: Node<'_>) -> Option<(String, &'static str)> {
+    let members = match metadata.kind() {
+        Kind::Null => return None,
+        Kind::Object(members) => members,
+        _ => return Some(("metadata".to_owned(), "an object")),
+    };
+    let is_text = |value: Node<'_>| value.is_null() || value.as_str().is_some();
+    for field in ["name", "generateName", "namespace"] {
+        if members.get(field).is_some_and(|value| !is_text(value)) {
+            return Some((format!("metadata.{field}"), "a string"));
+        }
+    }
+    for field in ["labels", "annotations"] {
+        let values = match members.get(field).map(Node::kind) {
+            None | Some(Kind::Null) => continue,
+            Some(Kind::Object(values)) => values,
+            Some(_) => return Some((format!("metadata.{field}"), "an object")),
+        };
+        if let Some((key, _)) = values.iter().find(|(_, value)| !is_text(*value)) {
+            return Some((format!("metadata.{field}.{key}"), "a string: it needs quotes"));
+        }
+    }
+    None
+}
+
 /// Adds the object, or those of the List that it is.
 fn flatten(
     text: &TextDocument<'_>,
@@ -94,6 +121,17 @@ fn flatten(
             }
         }
         return Ok(());
+    }
+    match root.get("items").map(Node::kind) {
+        None => {}
+        // A List of nothing, as Go's programs write one.
+        Some(Kind::Null) if Kinds::of(root).item().is_some() => return Ok(()),
+        Some(_) => return Err(text.unreadable("`items` is no list".to_owned().into())),
+    }
+    if let Some((field, expect)) = misshapen(root.get("metadata").unwrap_or(Node::null())) {
+        let place = text.places().and_then(|places| places.place(&field));
+        let message = format!("`{field}` is not {expect}");
+        return Err(text.unreadable(Unreadable { message, place }));
     }
     let line = text.first_line();
     if has("kind") && has("apiVersion") {

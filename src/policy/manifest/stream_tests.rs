@@ -207,6 +207,8 @@ fn lists_are_flattened() {
         &["3:v1/A", "5:w/B"],
     );
     check("apiVersion: v1\nkind: List\nitems: []\n", &[]);
+    check("apiVersion: v1\nkind: PodList\nitems: null\n", &[]);
+    check("apiVersion: v1\nkind: A\nitems: {}\n", &["f:1:1: `items` is no list"]);
     check("apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: a}\n", &["4:v1/Pod"]);
     check("kind: List\nitems:\n- x: 1\n", &["f:3:1: an object without `kind` and `apiVersion`"]);
     check(
@@ -261,6 +263,28 @@ fn long_lists_are_split_while_they_are_read() {
     assert_eq!(errors.count(), 1);
     let unending = json.split_at(json.len() - 100).0;
     assert!(names(unending.as_bytes(), 65_536).last().unwrap().contains("does not end"));
+}
+
+#[test]
+fn what_kubectl_does_not_take_is_refused_with_its_line() {
+    let check = |rest: &str, expect: &str| {
+        let stream = format!("apiVersion: v1\nkind: A\n{rest}");
+        assert_eq!(names(stream.as_bytes(), 4096).last().map(String::as_str), Some(expect));
+    };
+    check("metadata: []\n", "f:3:1: `metadata` is not an object");
+    check("metadata:\n  name: 1\n", "f:4:3: `metadata.name` is not a string");
+    check("metadata:\n  labels: x\n", "f:4:3: `metadata.labels` is not an object");
+    check(
+        "metadata:\n  labels:\n    a: b\n    c: true\n",
+        "f:6:5: `metadata.labels.c` is not a string: it needs quotes",
+    );
+    check("metadata: {name: a, labels: null, annotations: {a: null}}\n", "1:v1/A");
+    check("--- {apiVersion: v1}\n", "f:3:1: nothing but a comment may follow a document separator");
+    check(
+        "data:\n  a: 1_0.5\n",
+        "f:4:6: `1_0.5` is the number 10.5: it needs quotes, or no underscores",
+    );
+    check("data:\n  \ta: b\n", "f:4:3: a tab, which does not indent");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use crate::policy::manifest::error::{ManifestError, Refusal, Refused, Unreadable
 use crate::policy::manifest::places::Node;
 use crate::policy::manifest::plain;
 use crate::policy::manifest::typed::Typed;
+use crate::policy::manifest::unlike::{other_scalar, unlike};
 use crate::policy::manifest::untyped::Untyped;
 
 /// The longest text that is read at once. A cluster's whole set of policies is far below it, and the API server takes no
@@ -47,6 +48,9 @@ pub(in crate::policy::manifest) fn documents<'t>(
             documents.push((start, offset, first_line));
             start = next;
             first_line = number as u64 + 1;
+        } else if line.starts_with("---") {
+            let message = "nothing but a comment may follow a document separator".to_owned();
+            return Err(ManifestError::new(file, (number as u64 + 1, 1), message));
         }
         offset = next;
     }
@@ -69,6 +73,9 @@ pub(in crate::policy::manifest) fn is_separator(line: &[u8]) -> bool {
 
 /// What a plain scalar is that takes more than a look.
 fn scalar(text: &str) -> Option<Value> {
+    if other_scalar(text).is_some() {
+        return None;
+    }
     let value: Untyped = serde_saphyr::from_str_with_options(text, options(false)).ok()?;
     Some(value.0)
 }
@@ -87,7 +94,11 @@ impl<'t> TextDocument<'t> {
     /// The document as a value, typed as YAML has it.
     pub(in crate::policy::manifest) fn read(&self) -> Result<Value, ManifestError> {
         let untyped: Result<Untyped, Unreadable> = self.parse(false);
-        untyped.map(|Untyped(value)| value).map_err(|problem| self.unreadable(problem))
+        let Untyped(value) = untyped.map_err(|problem| self.unreadable(problem))?;
+        match unlike(self.text).filter(|_| !self.is_json()) {
+            Some(problem) => Err(self.unreadable(problem)),
+            None => Ok(value),
+        }
     }
 
     /// The same as a document. What machines wrote is read many times faster.
@@ -107,6 +118,11 @@ impl<'t> TextDocument<'t> {
     #[cfg(test)]
     pub(in crate::policy::manifest) fn plain(&self) -> Option<Document> {
         plain::read(self.text, scalar)
+    }
+
+    fn is_json(&self) -> bool {
+        self.text.trim_start().starts_with('{')
+            && serde_json::from_str::<serde::de::IgnoredAny>(self.text).is_ok()
     }
 
     /// The text.
@@ -175,9 +191,7 @@ impl<'t> TextDocument<'t> {
 
     /// `typed` refuses a number or bool where a string is called for. Untyped reading has no strings but keys.
     fn parse<T: DeserializeOwned>(&self, typed: bool) -> Result<T, Unreadable> {
-        if self.text.trim_start().starts_with('{')
-            && let Some(json) = self.parse_json()
-        {
+        if let Some(json) = self.parse_json() {
             return json;
         }
         serde_saphyr::from_str_with_options(self.text, options(typed)).map_err(|error| {
@@ -188,7 +202,9 @@ impl<'t> TextDocument<'t> {
 
     /// JSON by its own rules, which YAML's differ from in escapes. Text that is no JSON may still be YAML in braces.
     fn parse_json<T: DeserializeOwned>(&self) -> Option<Result<T, Unreadable>> {
-        serde_json::from_str::<serde::de::IgnoredAny>(self.text).ok()?;
+        if !self.is_json() {
+            return None;
+        }
         if let Err(error) = crate::json::Document::parse(self.text.as_bytes().to_vec()) {
             let place = Some((error.line as u64, error.column as u64));
             let message = error.kind.to_string();

@@ -21,9 +21,10 @@ spec:
   - {expression: 'has(object.metadata.labels) && \"team\" in object.metadata.labels', message: MESSAGE}
 ";
 
-const PODS: &str = "{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}";
+pub const PODS: &str =
+    "{apiGroups: [''], apiVersions: [v1], operations: [CREATE], resources: [pods]}";
 
-fn labelled(rules: &str, message: &str) -> String {
+pub fn labelled(rules: &str, message: &str) -> String {
     LABELLED.replace("RULES", rules).replace("MESSAGE", message)
 }
 
@@ -42,7 +43,7 @@ impl Space {
     }
 
     /// Waits until the reports of the namespace say this: `policy Kind/name message`.
-    fn await_report(&self, counts: [u64; 4], expect: &[&str]) -> Vec<Json> {
+    pub fn await_report(&self, counts: [u64; 4], expect: &[&str]) -> Vec<Json> {
         eventually(&format!("a report of {expect:?}"), PATIENCE, || {
             let (results, found) = self.reported();
             let told = |result: &Json| {
@@ -66,8 +67,14 @@ impl Space {
         })
     }
 
-    fn policy(&self, name: &str) -> String {
+    pub fn policy(&self, name: &str) -> String {
         format!("{}-{name}", self.name)
+    }
+
+    /// What `kubectl events` has of an object, a line each.
+    pub fn events(&self, object: &str) -> Vec<String> {
+        let said = self.kubectl.run(&["events", "--no-headers", "--for", object]);
+        said.stdout.lines().filter(|line| line.contains("Policy")).map(str::to_owned).collect()
     }
 }
 
@@ -297,6 +304,7 @@ fn goes_on_where_a_killed_leader_stood() {
     space.kubectl.apply(&pod("one", "nginx:1")).assert_accepted();
     space.apply(&labelled(PODS, "a Pod has a team"));
     let before = space.await_report([0, 1, 0, 0], &["labelled Pod/one a Pod has a team"]);
+    let told = space.events("pod/one");
     let version = || {
         let report = space.kubectl.get("reports.openreports.io", "portcullis");
         report["metadata"]["resourceVersion"].as_str().unwrap().to_owned()
@@ -334,6 +342,7 @@ fn goes_on_where_a_killed_leader_stood() {
         results.iter().find(is_it).unwrap()["timestamp"].clone()
     };
     assert_eq!(of(&before, "one"), of(&after, "one"));
+    assert_eq!(space.events("pod/one").len(), told.len(), "who audits then has no news");
 }
 
 #[test]

@@ -15,6 +15,7 @@
 
 mod answers;
 mod audit;
+mod audit_told;
 mod audited;
 mod break_glass;
 mod changes;

@@ -1,8 +1,9 @@
 //! The audit at scale: thousands of objects in a real API server, the real binary, and how long it takes to know what is
 //! wrong with them. Prints a table; that everything is found, and nothing else, is asserted.
 //!
-//! Without `SCALE=full` it is the short form, with fewer objects. `PORTCULLIS_BINARY` names another `portcullis` than that
-//! of this build: one that `cargo build --release` made, say.
+//! Without `SCALE=full` it is the short form, with fewer objects. There is a finding for every hundredth object;
+//! `SCALE_FINDINGS=many` makes it eight. `PORTCULLIS_BINARY` names another `portcullis` than that of this build: one that
+//! `cargo build --release` made, say.
 
 #![allow(
     clippy::unwrap_used,
@@ -36,7 +37,7 @@ use serde_json::{Value as Json, json};
 use tokio::runtime::Runtime;
 
 use crate::control_plane::ControlPlane;
-use crate::objects::{Objects, kind_of, policies, policy};
+use crate::objects::{Objects, Share, kind_of, policies, policy};
 use crate::processes::{Run, eventually};
 use crate::server::{Server, Told};
 
@@ -49,7 +50,6 @@ const REPORTED_AFTER: Duration = Duration::from_secs(15);
 /// How much of everything there is.
 struct Sizes {
     objects: Objects,
-    policies: usize,
     /// How often an object is changed to see how soon that is found: an even number, so that it is as it was.
     changes: usize,
     /// ConfigMaps that come last, so that memory can be seen to grow.
@@ -57,15 +57,27 @@ struct Sizes {
 }
 
 const SHORT: Sizes = Sizes {
-    objects: Objects { namespaces: 4, pods: 300, deployments: 100, gadgets: 50 },
-    policies: 20,
+    objects: Objects {
+        share: Share::Few,
+        policies: 20,
+        namespaces: 4,
+        pods: 300,
+        deployments: 100,
+        gadgets: 50,
+    },
     changes: 6,
     many: 500,
 };
 
 const FULL: Sizes = Sizes {
-    objects: Objects { namespaces: 50, pods: 10_000, deployments: 2_000, gadgets: 1_000 },
-    policies: 100,
+    objects: Objects {
+        share: Share::Few,
+        policies: 100,
+        namespaces: 50,
+        pods: 10_000,
+        deployments: 2_000,
+        gadgets: 1_000,
+    },
     changes: 100,
     many: 87_000,
 };
@@ -79,19 +91,23 @@ struct World {
 
 #[test]
 fn finds_all_that_is_wrong_and_nothing_else() {
-    let sizes = if std::env::var("SCALE").is_ok_and(|form| form == "full") { FULL } else { SHORT };
+    let says = |variable: &str, word: &str| std::env::var(variable).is_ok_and(|said| said == word);
+    let mut sizes = if says("SCALE", "full") { FULL } else { SHORT };
+    if says("SCALE_FINDINGS", "many") {
+        sizes.objects.share = Share::Many;
+    }
     let world = World::start();
     let mut rows = Rows::default();
-    let Sizes { objects, policies: count, many, .. } = sizes;
+    let Sizes { objects, many, .. } = sizes;
 
     let begun = Instant::now();
     world.runtime.block_on(objects.create(&world.client));
     println!("{} objects were created in {:?}", objects.total(), begun.elapsed());
-    world.control_plane.kubectl.apply(&policies(count)).assert_accepted();
+    world.control_plane.kubectl.apply(&policies(objects.policies)).assert_accepted();
 
     let lists = world.lists();
     let mut server = Server::start(&world.run, &world.control_plane.kubectl);
-    let expect = objects.expected(count);
+    let expect = objects.expected();
     let told = await_audit(&server, expect);
     rows.add("the first audit is complete after", format!("{:?}", server.age()));
     rows.add("objects, of which policies are about", format!("{}, {}", told.objects, told.covered));
@@ -116,7 +132,7 @@ fn finds_all_that_is_wrong_and_nothing_else() {
 
     world.edit_a_policy(&server, objects, &mut rows);
     world.lose_the_leader(&mut server, &mut rows);
-    world.delete_a_namespace(&server, objects, count, &mut rows);
+    world.delete_a_namespace(&server, objects, &mut rows);
 
     let begun = Instant::now();
     let before = server.told();
@@ -128,7 +144,9 @@ fn finds_all_that_is_wrong_and_nothing_else() {
         let failing = told.fail == before.fail + objects::failing_config_maps(many);
         if is_all && failing { Ok(told) } else { Err(format!("{told:?}")) }
     });
-    rows.add("objects at the end", format!("{}, {} findings", told.objects, told.fail));
+    let share = 100.0 * told.fail as f64 / told.objects as f64;
+    let text = format!("{}, {} findings: {share:.1} %", told.objects, told.fail);
+    rows.add("objects at the end", text);
     rows.add("memory of the leader then", server.memory());
     server.stop();
     let mut server = Server::start(&world.run, &world.control_plane.kubectl);
@@ -205,7 +223,7 @@ impl World {
 
     /// Changes one Pod after the other so that it fails, and back; how long each took to be counted, in order.
     fn change(&self, server: &Server, sizes: &Sizes, failing: u64) -> Vec<Duration> {
-        let each = objects::about_pods(sizes.policies) as u64;
+        let each = objects::about_pods(sizes.objects.policies) as u64;
         // It is in the first namespace.
         let pod = format!("pod-{}", sizes.objects.namespaces);
         let pods: Api<DynamicObject> =
@@ -271,8 +289,8 @@ impl World {
         assert_eq!(told.report_writes, 0, "what is right is not written again");
     }
 
-    fn delete_a_namespace(&self, server: &Server, objects: Objects, count: usize, rows: &mut Rows) {
-        let expect = objects.without_a_namespace().expected(count);
+    fn delete_a_namespace(&self, server: &Server, objects: Objects, rows: &mut Rows) {
+        let expect = objects.without_a_namespace().expected();
         let begun = Instant::now();
         let name = objects.last_namespace();
         let delete = ["delete", "namespace", &name, "--wait=false"];

@@ -1,5 +1,5 @@
-//! Objects and policies of the project's own making, and what the policies have to find. A Pod of number N lacks a label
-//! if N is divisible by 100, and with it fails the policies that ask for it.
+//! Objects and policies of the project's own making, and what the policies have to find. An object whose number is divisible
+//! by 100 fails: one of the policies about its kind, or all of them.
 
 use futures::StreamExt;
 use kube::Client;
@@ -14,9 +14,20 @@ const CREATED_AT_ONCE: usize = 16;
 /// Each that many fails.
 const FAILING: usize = 100;
 
+/// How many policies an object fails that fails.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Share {
+    /// One: there is a finding for every hundredth object.
+    Few,
+    /// All that are about its kind: with 100 policies, 66 for each such Pod.
+    Many,
+}
+
 /// How many objects there are.
 #[derive(Clone, Copy)]
 pub struct Objects {
+    pub share: Share,
+    pub policies: usize,
     pub namespaces: usize,
     pub pods: usize,
     pub deployments: usize,
@@ -53,8 +64,20 @@ impl Objects {
         Left { all: self, gone: self.namespaces - 1 }
     }
 
-    pub fn expected(self, policies: usize) -> Told {
-        Left { all: self, gone: usize::MAX }.expected(policies)
+    pub fn expected(self) -> Told {
+        Left { all: self, gone: usize::MAX }.expected()
+    }
+
+    /// The policy of its own kind that an object fails, if it is one.
+    fn failed(self, number: usize, name: &str) -> usize {
+        let nth = number / FAILING;
+        match name {
+            "pod" => {
+                let nth = nth % about_pods(self.policies);
+                3 * (nth / 2) + nth % 2
+            }
+            _ => 3 * (nth % about_deployments(self.policies)) + 2,
+        }
     }
 
     pub async fn create(self, client: &Client) {
@@ -94,7 +117,7 @@ impl Objects {
             ("apps/v1", "Deployment", "deployments", self.object(n, "deployment", "spec", spec))
         });
         let gadgets = (0..self.gadgets).map(|n| {
-            let spec = json!({"size": if n % FAILING == 0 { 11 } else { 1 }});
+            let spec = json!({"size": if n.is_multiple_of(FAILING) { 11 } else { 1 }});
             ("scale.example.com/v1", "Gadget", "gadgets", self.object(n, "gadget", "spec", spec))
         });
         let all = pods.chain(deployments).chain(gadgets);
@@ -104,7 +127,13 @@ impl Objects {
     fn object(self, number: usize, name: &str, field: &str, value: Json) -> Json {
         let mut labels = json!({"app": "a", "tier": "web"});
         if number.is_multiple_of(FAILING) {
-            labels.as_object_mut().unwrap().remove("tier");
+            let labels = labels.as_object_mut().unwrap();
+            match self.share {
+                Share::Few => {
+                    labels.insert("fails".into(), self.failed(number, name).to_string().into());
+                }
+                Share::Many => drop(labels.remove("tier")),
+            }
         }
         json!({
             "metadata": {
@@ -144,15 +173,16 @@ pub struct Left {
 }
 
 impl Left {
-    /// What the policies have to find: every third is about Deployments, and every one asks for the same label in other
-    /// words; the last is about Gadgets.
-    pub fn expected(self, policies: usize) -> Told {
+    /// What the policies have to find: every third is about Deployments; the last is about Gadgets.
+    pub fn expected(self) -> Told {
         let count = |all: usize, step: usize| {
             (0..all).step_by(step).filter(|n| n % self.all.namespaces != self.gone).count()
         };
-        let about_pods = about_pods(policies);
-        let about_deployments = policies - 1 - about_pods;
-        let Objects { pods, deployments, gadgets, .. } = self.all;
+        let Objects { share, policies, pods, deployments, gadgets, .. } = self.all;
+        let (about_pods, about_deployments) = match share {
+            Share::Few => (1, 1),
+            Share::Many => (about_pods(policies), about_deployments(policies)),
+        };
         let fail = about_pods * count(pods, FAILING)
             + about_deployments * count(deployments, FAILING)
             + count(gadgets, FAILING);
@@ -166,6 +196,10 @@ impl Left {
 /// How many of so many policies are about Pods.
 pub fn about_pods(policies: usize) -> usize {
     (0..policies - 1).filter(|n| n % 3 != 2).count()
+}
+
+fn about_deployments(policies: usize) -> usize {
+    policies - 1 - about_pods(policies)
 }
 
 /// All policies as a manifest.
@@ -196,7 +230,8 @@ pub fn policy(number: usize) -> String {
         "object.spec.containers"
     };
     let expression = format!(
-        "'tier' in object.metadata.labels && {containers}.all(c, c.image != 'image-{number}' && \
+        "'tier' in object.metadata.labels && object.metadata.labels[?'fails'].orValue('') != '{number}' && \
+         {containers}.all(c, c.image != 'image-{number}' && \
          c.env.all(e, e.name != 'TABOO_{number}'))"
     );
     manifest(

@@ -1,5 +1,7 @@
 //! An object that exists, as the question that a policy is asked about it.
 
+use std::cell::OnceCell;
+
 use serde_json::json;
 use thiserror::Error;
 
@@ -16,9 +18,9 @@ pub struct Existing<'o> {
     namespace: &'o str,
     name: &'o str,
     uid: &'o str,
-    /// What expressions see as `request`, for each way to ask.
-    created: Document,
-    updated: Document,
+    /// What expressions see as `request`, for each way to ask, once it is asked.
+    created: OnceCell<Document>,
+    updated: OnceCell<Document>,
 }
 
 /// Where the objects of a kind are served.
@@ -56,8 +58,7 @@ impl<'o> Existing<'o> {
             _ if !served.namespaced => "",
             own => own.unwrap_or("default"),
         };
-        let attributes = |operation| attributes(kind, resource, namespace, name, operation);
-        let (created, updated) = (attributes(Operation::Create), attributes(Operation::Update));
+        let (created, updated) = (OnceCell::new(), OnceCell::new());
         let uid = text(metadata.get("uid")).unwrap_or_default();
         Ok(Existing { object, kind, resource, namespace, name, uid, created, updated })
     }
@@ -90,6 +91,8 @@ impl<'o> Existing<'o> {
     /// The question whether it may be created, or updated to what it is.
     pub(in crate::audit) fn request(&self, operation: Operation) -> Request<'_> {
         let is_update = operation == Operation::Update;
+        let attributes = if is_update { &self.updated } else { &self.created };
+        let attributes = attributes.get_or_init(|| self.attributes(operation));
         Request {
             uid: "",
             operation,
@@ -103,41 +106,36 @@ impl<'o> Existing<'o> {
             user: User { name: "", uid: "", groups: Node::null(), extra: Node::null() },
             object: self.object,
             old_object: if is_update { self.object } else { Node::null() },
-            attributes: if is_update { self.updated.root() } else { self.created.root() },
+            attributes: attributes.root(),
             dry_run: false,
         }
     }
-}
 
-fn attributes(
-    kind: Kind<'_>,
-    resource: Resource<'_>,
-    namespace: &str,
-    name: &str,
-    operation: Operation,
-) -> Document {
-    let Kind { group, version, kind } = kind;
-    let kind = json!({"group": group, "version": version, "kind": kind});
-    let resource = json!({"group": group, "version": version, "resource": resource.resource});
-    let mut request = json!({
-        "uid": "",
-        "kind": kind,
-        "resource": resource,
-        "requestKind": kind,
-        "requestResource": resource,
-        "operation": operation.as_str(),
-        "userInfo": {},
-        "object": null,
-        "oldObject": null,
-        "dryRun": false,
-        "options": null,
-    });
-    if let Some(fields) = request.as_object_mut() {
-        for (field, text) in [("namespace", namespace), ("name", name)] {
-            if !text.is_empty() {
-                fields.insert(field.to_owned(), text.into());
+    fn attributes(&self, operation: Operation) -> Document {
+        let Kind { group, version, kind } = self.kind;
+        let kind = json!({"group": group, "version": version, "kind": kind});
+        let resource = self.resource.resource;
+        let resource = json!({"group": group, "version": version, "resource": resource});
+        let mut request = json!({
+            "uid": "",
+            "kind": kind,
+            "resource": resource,
+            "requestKind": kind,
+            "requestResource": resource,
+            "operation": operation.as_str(),
+            "userInfo": {},
+            "object": null,
+            "oldObject": null,
+            "dryRun": false,
+            "options": null,
+        });
+        if let Some(fields) = request.as_object_mut() {
+            for (field, text) in [("namespace", self.namespace), ("name", self.name)] {
+                if !text.is_empty() {
+                    fields.insert(field.to_owned(), text.into());
+                }
             }
         }
+        Document::from_value(&request)
     }
-    Document::from_value(&request)
 }

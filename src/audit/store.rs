@@ -6,12 +6,15 @@
 //! - An object that did not fail costs its name and a few words, however many policies it meets.
 //! - Nothing is dropped in silence: what is not kept in full says so itself.
 
+mod counts;
 mod entry;
+mod interned;
+mod news;
 mod policies;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
 
 use jiff::Timestamp;
@@ -19,8 +22,10 @@ use jiff::Timestamp;
 use crate::audit::examine::{Answer, Failed};
 use crate::audit::finding::{Finding, ObjectRef, PolicyRef, Rule, Verdict};
 use crate::audit::report::Summary;
+use crate::audit::store::counts::Counts;
 use crate::audit::store::entry::{Entry, Failure, Uid};
-use crate::audit::store::policies::Policies;
+use crate::audit::store::interned::Interned;
+use crate::audit::store::news::News;
 
 /// Findings whose messages are kept, some 50 MB of them. A cluster with more has one policy that fails everywhere, and
 /// nobody reads its messages one by one.
@@ -29,9 +34,6 @@ pub const FINDINGS_KEPT_MAX: usize = 200_000;
 /// What stands in the place of a message that is not kept.
 static NOT_KEPT: LazyLock<Arc<str>> =
     LazyLock::new(|| "there are too many findings to keep the message of this one".into());
-
-/// How many different sets of policies there may be before those are looked for that no object has any more.
-const PASSES_SWEPT_AT: usize = 10_000;
 
 /// The kind of an object: group and resource. Which version it was read in makes no other object of it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -58,14 +60,14 @@ pub struct Seen<'o> {
 /// Everything that is known.
 #[derive(Debug, Default)]
 pub struct Store {
-    policies: Policies,
     kinds: HashMap<GroupResource, Objects>,
-    namespaces: BTreeMap<Arc<str>, Namespace>,
+    counts: Counts,
     /// Sets of policies that objects meet: most objects of a kind meet the same.
-    passes: HashSet<Arc<[u32]>>,
-    kept: usize,
-    total: Totals,
+    sets: Interned<Vec<u32>>,
+    /// Messages, and names of bindings and params: what one policy says of many objects.
+    texts: Interned<str>,
     remembered: Remembered,
+    news: Option<News>,
 }
 
 /// The objects of a kind, by namespace and name.
@@ -73,7 +75,7 @@ pub struct Store {
 struct Objects {
     api_version: String,
     kind: String,
-    entries: HashMap<(Arc<str>, Box<str>), Entry>,
+    places: HashMap<Arc<str>, HashMap<Box<str>, Entry>>,
 }
 
 /// How much there is.
@@ -85,16 +87,6 @@ pub struct Totals {
     pub covered: usize,
     /// All answers.
     pub summary: Summary,
-}
-
-/// What is known of a namespace; of what is in none, under the empty name.
-#[derive(Debug, Default)]
-struct Namespace {
-    objects: usize,
-    summary: Summary,
-    /// The kinds of objects that fail, so that they are found again.
-    failing: BTreeMap<GroupResource, BTreeSet<Box<str>>>,
-    is_dirty: bool,
 }
 
 /// Since when findings are findings, by the word for the kind of the policy, its name, the rule and the object's
@@ -111,10 +103,18 @@ pub struct Lasting {
 }
 
 impl Store {
+    /// One that says which findings are new (see [`Store::record`]).
+    pub fn telling_news() -> Store {
+        Store { news: Some(News::default()), ..Store::default() }
+    }
+
     /// Takes over since when findings are findings. That is forgotten with the next call; one with nothing in it says that
     /// everything was looked at.
     pub fn remember(&mut self, remembered: Remembered) {
         self.remembered = remembered;
+        if let Some(news) = self.news.as_mut().filter(|_| self.remembered.is_empty()) {
+            news.forget();
+        }
     }
 
     /// Whether this state of the object was recorded. It is taken for seen in the list then.
@@ -133,64 +133,72 @@ impl Store {
 
     fn entry(&mut self, seen: Seen<'_>) -> Option<&mut Entry> {
         let ObjectRef { namespace, name, .. } = seen.object;
-        let key = (namespace.as_str().into(), name.as_str().into());
-        self.kinds.get_mut(seen.kind)?.entries.get_mut(&key)
+        self.kinds.get_mut(seen.kind)?.places.get_mut(namespace.as_str())?.get_mut(name.as_str())
     }
 
     /// Takes what policies say about an object. With `asked`, only those were asked, and what the others said before
     /// stays.
+    ///
+    /// Answers with a finding of each policy that the object newly fails, the gravest, if this store tells news. It is
+    /// not new if the object failed before the policy was edited, or another replica had found it.
     pub fn record(
         &mut self,
         seen: Seen<'_>,
         asked: Option<&dyn Fn(&PolicyRef) -> bool>,
         answers: &[(&Answer<'_>, Arc<PolicyRef>)],
         now: Timestamp,
-    ) {
+    ) -> Vec<Finding> {
         let Seen { kind, object, version, list } = seen;
-        let was_dirty = self.namespaces.get(&*object.namespace).is_some_and(|n| n.is_dirty);
+        let was_dirty = self.counts.is_dirty(&object.namespace);
         let before = self.take(kind, &object.namespace, &object.name);
         let uid = Uid::parse(&object.uid);
         let same = before.as_ref().filter(|entry| entry.uid == uid);
-        let stays = |policies: &Policies, number: u32| {
-            let told = policies.get(number);
+        let stays = |counts: &Counts, number: u32| {
+            let told = counts.policies.get(number);
             asked.is_some_and(|asked| told.is_some_and(|told| !asked(&told.policy)))
         };
-        let (mut passes, mut failures) = (Vec::new(), Vec::new());
+        let (mut passes, mut failures, mut news) = (Vec::new(), Vec::new(), Vec::new());
         if let Some(entry) = same {
-            let policies = &self.policies;
-            passes.extend(entry.passes.iter().filter(|policy| stays(policies, **policy)));
-            let kept = entry.failures.iter().filter(|failure| stays(policies, failure.policy));
+            passes.extend(entry.passes.iter().filter(|policy| stays(&self.counts, **policy)));
+            let kept = entry.failures().iter().filter(|f| stays(&self.counts, f.policy));
             failures.extend(kept.cloned());
         }
         for (answer, reference) in answers {
-            let policy = self.policies.number(reference);
+            let policy = self.counts.policies.number(reference);
             if answer.verdict == Verdict::Pass {
                 passes.push(policy);
             }
+            let mut is_new = same.is_none_or(|entry| !entry.fails(policy));
             for failed in &answer.failures {
                 let since = same.and_then(|entry| entry.since(policy, failed.rule));
-                let since = since.or_else(|| self.remembered(reference, failed, object));
-                let since = since.unwrap_or(now);
-                let message = self.message(failed, failures.len());
-                failures.push(Failure::new(policy, failed, message, since));
+                let remembered = self.remembered(reference, failed, object);
+                is_new &= remembered.is_none();
+                let since = since.or(remembered).unwrap_or(now);
+                failures.push(self.failure(policy, failed, since, failures.len()));
+            }
+            let told = self.news.as_ref().filter(|news| !news.failed_before(reference, uid));
+            let gravest = answer.failures.iter().max_by_key(|failed| failed.verdict);
+            if let Some(failed) = gravest.filter(|_| is_new && told.is_some()) {
+                news.push(finding(object, reference, failed));
             }
         }
         passes.sort_unstable();
         passes.dedup();
         let list = before.as_ref().map_or(list, |before| before.list.max(list));
-        let entry =
-            Entry { version, list, uid, passes: self.shared(passes), failures: failures.into() };
+        let entry = Entry::new(version, list, uid, self.sets.share(passes), failures);
         let is_same = before.is_some_and(|before| before.says_the_same(&entry));
         let objects = self.kinds.entry(kind.clone()).or_default();
         if objects.kind != object.kind || objects.api_version != object.api_version {
             objects.kind.clone_from(&object.kind);
             objects.api_version.clone_from(&object.api_version);
         }
-        let namespace = self.namespace_name(&object.namespace);
-        self.put(kind, Arc::clone(&namespace), object.name.as_str().into(), entry);
-        if is_same && let Some(namespace) = self.namespaces.get_mut(&namespace) {
-            namespace.is_dirty = was_dirty;
+        let namespace = self.counts.add(kind, &object.namespace, &object.name, &entry);
+        let names = objects.places.entry(namespace).or_default();
+        names.insert(object.name.as_str().into(), entry);
+        if is_same {
+            self.counts.set_dirty(&object.namespace, was_dirty);
         }
+        news
     }
 
     /// Forgets an object.
@@ -214,67 +222,95 @@ impl Store {
 
     /// Forgets what these policies said.
     pub fn forget_policies(&mut self, are_gone: impl Fn(&PolicyRef) -> bool) {
-        let gone = self.policies.numbers(are_gone);
+        let gone = self.counts.policies.numbers(are_gone);
         if gone.is_empty() {
             return;
         }
-        for kind in self.kinds.keys().cloned().collect::<Vec<_>>() {
-            let Some(objects) = self.kinds.get_mut(&kind) else { continue };
-            for ((namespace, name), entry) in std::mem::take(&mut objects.entries) {
-                self.uncount(&kind, &namespace, &name, &entry);
-                let passes = entry.passes.iter().copied().filter(|p| !gone.contains(p)).collect();
-                let kept = entry.failures.iter().filter(|f| !gone.contains(&f.policy)).cloned();
-                let (passes, failures) = (self.shared(passes), kept.collect());
-                self.put(&kind, namespace, name, Entry { passes, failures, ..entry });
+        // Most objects of a kind meet the same policies, so that this is looked at a few times only.
+        let mut left: HashMap<usize, Option<Arc<Vec<u32>>>> = HashMap::new();
+        for (kind, objects) in &mut self.kinds {
+            for (namespace, names) in &mut objects.places {
+                for (name, entry) in names {
+                    let set = Arc::as_ptr(&entry.passes).addr();
+                    let passes = left.entry(set).or_insert_with(|| {
+                        let kept = entry.passes.iter().copied().filter(|p| !gone.contains(p));
+                        let kept: Vec<u32> = kept.collect();
+                        (kept.len() < entry.passes.len()).then(|| self.sets.share(kept))
+                    });
+                    let failed = entry.failures().iter().filter(|f| gone.contains(&f.policy));
+                    let mut failed = failed.peekable();
+                    if passes.is_none() && failed.peek().is_none() {
+                        continue;
+                    }
+                    for failure in failed {
+                        let told = self.counts.policies.get(failure.policy);
+                        if let (Some(news), Some(told)) = (&mut self.news, told) {
+                            news.fails(&told.policy, entry.uid);
+                        }
+                    }
+                    self.counts.remove(kind, namespace, name, entry);
+                    if let Some(passes) = passes {
+                        entry.passes = Arc::clone(passes);
+                    }
+                    entry.retain(|failure| !gone.contains(&failure.policy));
+                    self.counts.add(kind, namespace, name, entry);
+                }
             }
         }
-        self.policies.forget(&gone);
+        self.counts.policies.forget(&gone);
+        self.counts.is_changed = true;
+    }
+
+    /// Whether anything that is counted changed since [`Store::take_found`].
+    pub fn is_changed(&self) -> bool {
+        self.counts.is_changed
+    }
+
+    /// What policies found, of those of which that changed since this was asked last. With `true`, of all: whatever was
+    /// known of others counts no more.
+    pub fn take_found(&mut self) -> (bool, Vec<(Arc<PolicyRef>, Summary)>) {
+        self.counts.is_changed = false;
+        let (is_all, told) = self.counts.policies.take_changed();
+        let found = told.into_iter().map(|told| (Arc::clone(&told.policy), told.summary));
+        (is_all, found.collect())
     }
 
     /// How much there is.
     pub fn totals(&self) -> Totals {
-        self.total
+        self.counts.total
     }
 
     /// What each policy found.
     pub fn by_policy(&self) -> impl Iterator<Item = (&Arc<PolicyRef>, Summary)> {
-        self.policies.iter().map(|told| (&told.policy, told.summary))
+        self.counts.policies.iter().map(|told| (&told.policy, told.summary))
     }
 
     /// The namespaces of which something changed since this was asked last. The empty name is for what is in none.
     pub fn take_dirty(&mut self) -> Vec<Arc<str>> {
-        let dirty = self.namespaces.iter_mut().filter(|(_, namespace)| namespace.is_dirty);
-        let dirty = dirty.map(|(name, namespace)| {
-            namespace.is_dirty = false;
-            Arc::clone(name)
-        });
-        let dirty = dirty.collect();
-        self.namespaces.retain(|_, namespace| namespace.objects > 0);
-        dirty
+        self.counts.take_dirty()
     }
 
     /// Every namespace with an object in it.
     pub fn namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.namespaces.keys()
+        self.counts.namespaces()
     }
 
     /// The counts of a namespace.
     pub fn summary(&self, namespace: &str) -> Summary {
-        self.namespaces.get(namespace).map(|namespace| namespace.summary).unwrap_or_default()
+        self.counts.summary(namespace)
     }
 
     /// The findings of a namespace, by kind and name.
     pub fn findings(&self, namespace: &str) -> impl Iterator<Item = Lasting> {
-        let failing = self.namespaces.get(namespace).into_iter().flat_map(|n| &n.failing);
+        let failing = self.counts.failing(namespace);
         let named = failing.flat_map(|(kind, names)| names.iter().map(move |name| (kind, name)));
-        let key: Arc<str> = namespace.into();
+        let place: Arc<str> = namespace.into();
         named.flat_map(move |(kind, name)| {
             let objects = self.kinds.get(kind);
-            let found = objects.and_then(|objects| {
-                Some((objects, objects.entries.get(&(Arc::clone(&key), name.clone()))?))
-            });
+            let found =
+                objects.and_then(|objects| Some((objects, objects.places.get(&place)?.get(name)?)));
             found.map_or_else(Vec::new, |(objects, entry)| {
-                self.lasting(Arc::new(objects.object(&key, name, entry)), entry)
+                self.lasting(Arc::new(objects.object(&place, name, entry)), entry)
             })
         })
     }
@@ -283,9 +319,10 @@ impl Store {
     pub fn passing(&self, namespace: &str) -> Vec<(ObjectRef, Vec<Arc<PolicyRef>>)> {
         let mut passing = Vec::new();
         for objects in self.kinds.values() {
-            let here = objects.entries.iter().filter(|((place, _), _)| **place == *namespace);
-            for ((_, name), entry) in here.filter(|(_, entry)| !entry.passes.is_empty()) {
-                let passed = entry.passes.iter().filter_map(|number| self.policies.get(*number));
+            let here = objects.places.get(namespace).into_iter().flatten();
+            for (name, entry) in here.filter(|(_, entry)| !entry.passes.is_empty()) {
+                let numbers = entry.passes.iter();
+                let passed = numbers.filter_map(|number| self.counts.policies.get(*number));
                 let passed = passed.map(|told| Arc::clone(&told.policy)).collect();
                 passing.push((objects.object(namespace, name, entry), passed));
             }
@@ -296,7 +333,7 @@ impl Store {
 
     fn lasting(&self, object: Arc<ObjectRef>, entry: &Entry) -> Vec<Lasting> {
         let lasting = |failure: &Failure| {
-            let told = self.policies.get(failure.policy)?;
+            let told = self.counts.policies.get(failure.policy)?;
             let finding = Finding {
                 object: Arc::clone(&object),
                 policy: Arc::clone(&told.policy),
@@ -308,77 +345,36 @@ impl Store {
             };
             Some(Lasting { finding, since: failure.since })
         };
-        let mut all: Vec<Lasting> = entry.failures.iter().filter_map(lasting).collect();
+        let mut all: Vec<Lasting> = entry.failures().iter().filter_map(lasting).collect();
         // Another replica, which asked in another order, has to tell the same.
         all.sort_by(|a, b| place(&a.finding).cmp(&place(&b.finding)));
         all
     }
 
     fn forget_all(&mut self, kind: &GroupResource, is_gone: impl Fn(&Entry) -> bool) {
-        let entries = self.kinds.get(kind).into_iter().flat_map(|objects| &objects.entries);
-        let gone = entries.filter(|(_, entry)| is_gone(entry)).map(|(key, _)| key.clone());
-        for (namespace, name) in gone.collect::<Vec<_>>() {
-            self.take(kind, &namespace, &name);
+        let Some(objects) = self.kinds.get_mut(kind) else { return };
+        for (namespace, names) in &mut objects.places {
+            names.retain(|name, entry| {
+                let is_gone = is_gone(entry);
+                if is_gone {
+                    self.counts.remove(kind, namespace, name, entry);
+                }
+                !is_gone
+            });
         }
+        objects.places.retain(|_, names| !names.is_empty());
     }
 
     /// Removes an object, and what it counted for.
     fn take(&mut self, kind: &GroupResource, namespace: &str, name: &str) -> Option<Entry> {
         let objects = self.kinds.get_mut(kind)?;
-        let entry = objects.entries.remove(&(namespace.into(), name.into()))?;
-        self.uncount(kind, namespace, name, &entry);
+        let names = objects.places.get_mut(namespace)?;
+        let entry = names.remove(name)?;
+        if names.is_empty() {
+            objects.places.remove(namespace);
+        }
+        self.counts.remove(kind, namespace, name, &entry);
         Some(entry)
-    }
-
-    fn put(&mut self, kind: &GroupResource, namespace: Arc<str>, name: Box<str>, entry: Entry) {
-        let summary = entry.summary();
-        self.total.objects += 1;
-        self.total.covered += usize::from(entry.is_covered());
-        self.total.summary += summary;
-        self.kept += entry.failures.len();
-        entry.each(|policy, verdict| {
-            if let Some(told) = self.policies.get_mut(policy) {
-                *told.summary.of(verdict) += 1;
-            }
-        });
-        let place = self.namespaces.entry(Arc::clone(&namespace)).or_default();
-        place.objects += 1;
-        place.summary += summary;
-        place.is_dirty = true;
-        if !entry.failures.is_empty() {
-            place.failing.entry(kind.clone()).or_default().insert(name.clone());
-        }
-        self.kinds.entry(kind.clone()).or_default().entries.insert((namespace, name), entry);
-    }
-
-    fn uncount(&mut self, kind: &GroupResource, namespace: &str, name: &str, entry: &Entry) {
-        let summary = entry.summary();
-        self.total.objects = self.total.objects.saturating_sub(1);
-        self.total.covered = self.total.covered.saturating_sub(usize::from(entry.is_covered()));
-        self.total.summary -= summary;
-        self.kept = self.kept.saturating_sub(entry.failures.len());
-        entry.each(|policy, verdict| {
-            if let Some(told) = self.policies.get_mut(policy) {
-                let count = told.summary.of(verdict);
-                *count = count.saturating_sub(1);
-            }
-        });
-        let Some(place) = self.namespaces.get_mut(namespace) else { return };
-        place.objects = place.objects.saturating_sub(1);
-        place.summary -= summary;
-        place.is_dirty = true;
-        if let Some(names) = place.failing.get_mut(kind) {
-            names.remove(name);
-            if names.is_empty() {
-                place.failing.remove(kind);
-            }
-        }
-    }
-
-    /// The one copy of a namespace's name.
-    fn namespace_name(&self, name: &str) -> Arc<str> {
-        let known = self.namespaces.get_key_value(name);
-        known.map_or_else(|| name.into(), |(known, _)| Arc::clone(known))
     }
 
     fn remembered(
@@ -395,24 +391,35 @@ impl Store {
         self.remembered.get(&key).copied()
     }
 
-    fn message(&self, failed: &Failed<'_>, pending: usize) -> Arc<str> {
-        if self.kept + pending < FINDINGS_KEPT_MAX {
-            return failed.message.as_str().into();
-        }
-        Arc::clone(&NOT_KEPT)
+    fn failure(
+        &mut self,
+        policy: u32,
+        failed: &Failed<'_>,
+        since: Timestamp,
+        pending: usize,
+    ) -> Failure {
+        let message = if self.counts.kept + pending < FINDINGS_KEPT_MAX {
+            self.texts.share(failed.message.as_str())
+        } else {
+            Arc::clone(&NOT_KEPT)
+        };
+        let binding = failed.binding.map(|binding| self.texts.share(binding));
+        let param = failed.param.as_deref().map(|param| self.texts.share(param));
+        let Failed { rule, verdict, .. } = *failed;
+        Failure { policy, rule, verdict, message, binding, param, since }
     }
+}
 
-    fn shared(&mut self, passes: Vec<u32>) -> Arc<[u32]> {
-        if let Some(known) = self.passes.get(passes.as_slice()) {
-            return Arc::clone(known);
-        }
-        // Sets that no object has any more go when there get to be many.
-        if self.passes.len() >= PASSES_SWEPT_AT {
-            self.passes.retain(|set| Arc::strong_count(set) > 1);
-        }
-        let set: Arc<[u32]> = passes.into();
-        self.passes.insert(Arc::clone(&set));
-        set
+/// A finding that is new.
+fn finding(object: &ObjectRef, policy: &Arc<PolicyRef>, failed: &Failed<'_>) -> Finding {
+    Finding {
+        object: Arc::new(object.clone()),
+        policy: Arc::clone(policy),
+        rule: failed.rule,
+        verdict: failed.verdict,
+        message: failed.message.as_str().into(),
+        binding: failed.binding.map(str::to_owned),
+        param: failed.param.clone(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! `portcullis serve`: the webhook, with policies from files or from a cluster. Everything here is wiring: channels from
 //! whoever finds policies and certificates to whoever answers.
 
+mod audit;
 mod cluster;
 mod samples;
 

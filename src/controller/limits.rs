@@ -165,8 +165,9 @@ pub const FRESHNESS_TIMEOUT: Duration = Duration::from_secs(5);
 /// less than that, every replica would be unready when it comes back and needs them.
 pub const STALE_AFTER: Duration = Duration::from_mins(2);
 
-/// Objects in a page of a list that is audited: some megabytes, of which each list that is read holds one.
-pub const AUDIT_PAGE_OBJECTS: u32 = 250;
+/// Objects in a page of a list that is audited: half a megabyte of text in most clusters, which is in memory three times
+/// while it is read. A thousand requests for 100,000 objects are nothing to the API server.
+pub const AUDIT_PAGE_OBJECTS: u32 = 100;
 
 /// The longest wait before a kind that can't be audited is tried again. There may be hundreds for want of a right, and
 /// whoever gives one waits that long.
@@ -188,8 +189,44 @@ pub const WORK_SLICE: Duration = Duration::from_millis(10);
 /// How often the audit asks which kinds there are. Whoever applies a CRD waits that long for its objects to be audited.
 pub const AUDIT_DISCOVERY_INTERVAL: Duration = Duration::from_secs(10);
 
-/// How often the audit tells what it found: metrics, and reports that are due.
+/// How often the audit tells what it found where that need not be at once: reports that are due, and what is left to do.
 pub const AUDIT_TICK: Duration = Duration::from_millis(500);
+
+/// How often metrics are told what the audit found, if it found anything: sooner than anybody scrapes them, and so that
+/// ten thousand changes are told a few times only.
+pub const AUDIT_TOLD_INTERVAL: Duration = Duration::from_millis(20);
+
+/// Policies that can't be asked about what exists and that a metric names; more are only counted.
+pub const LEFT_OUT_SHOWN_MAX: usize = 100;
+
+/// Events on objects that may be written at once, over all; see [`EVENT_INTERVAL`].
+pub const EVENTS_BURST: u32 = 100;
+
+/// How often there may be another Event, once the burst is used up: with a kilobyte each and the hour for which the API
+/// server keeps them, some 4 MB in etcd at most.
+pub const EVENT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The same for one policy in one namespace: whoever sees ten objects fail knows what is wrong.
+pub const NAMESPACE_EVENTS_BURST: u32 = 10;
+
+/// See [`NAMESPACE_EVENTS_BURST`].
+pub const NAMESPACE_EVENT_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Policies and namespaces whose Events are counted at a time; those of others wait for the sum.
+pub const EVENT_SERIES_MAX: usize = 10_000;
+
+/// How long Events that are left out add up before the policy itself gets one that says how many: an edit of a policy is
+/// asked about ten thousand objects in a few seconds.
+pub const EVENTS_SUMMED_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Events that wait to be written.
+pub const EVENTS_WAITING_MAX: usize = 256;
+
+/// For writing one. Others wait behind it.
+pub const EVENT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Bytes of an Event's note. Kubernetes takes 1,024.
+pub const EVENT_NOTE_BYTES_MAX: usize = 1_000;
 
 /// How long the first audit waits for the API server's own policies, so that objects are not looked at twice.
 pub const NATIVES_PATIENCE: Duration = Duration::from_secs(5);

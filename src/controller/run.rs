@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use crate::cel::Version;
 use crate::controller::certificates::authority::Material;
-use crate::controller::cluster::Task;
 use crate::controller::cluster::state::Watched;
+use crate::controller::cluster::{Discovered, Task};
 use crate::controller::publish::{Publisher, Purpose};
 use crate::controller::registration::{Endpoint, Inputs};
 use crate::controller::trust::Trust;
@@ -106,12 +106,18 @@ pub fn start(
     let trust = options.trust;
     let publisher = Publisher::new(options.version, metrics.clone(), snapshots, Purpose::Enforce)
         .with_trust(trust.clone());
+    // Nobody leads for whoever does not audit.
+    let (_, never) = watch::channel(false);
+    let audits = if options.audit.is_some() { leads.clone() } else { never };
+    let (discovered, discovery) = Discovered::start(client.clone(), audits);
     let mut tasks = vec![
+        discovery,
         Task::spawn(cluster::follow(
             client.clone(),
             &Watched::BASE,
             publisher,
             observed_sender,
+            discovered.clone(),
             clock,
         )),
         Task::spawn(certificates::keep(
@@ -125,7 +131,8 @@ pub fn start(
     let freshness = freshness::keep(client.clone(), metrics.clone(), clock, fresh);
     tasks.push(Task::spawn(freshness));
     if let Some(audited) = options.audit {
-        let inputs = audit::Inputs { snapshots: published.clone(), leads: leads.clone() };
+        let (snapshots, leads) = (published.clone(), leads.clone());
+        let inputs = audit::Inputs { snapshots, leads, discovered };
         audit::start(client.clone(), audited, options.version, metrics.clone(), clock, inputs);
     }
     // Who registers elsewhere knows when policies are in force as soon as they are compiled.

@@ -51,6 +51,11 @@ impl Builder {
         &self.text
     }
 
+    /// How many bytes the strings have that were put.
+    pub(in crate::json) fn len(&self) -> usize {
+        self.side.len()
+    }
+
     /// How many levels are open.
     pub fn depth(&self) -> usize {
         self.frames.len()

@@ -50,7 +50,8 @@ const _: () = assert!(size_of::<Raw>() == 16);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub(in crate::json) u32);
 
-/// A JSON document that owns its text. It is immutable but for [`Document::blank`], which only appends.
+/// A JSON document that owns its text. It is immutable but for [`Document::blank`] and [`Document::complete`], which only
+/// append.
 ///
 /// ```
 /// use portcullis::json::Document;
@@ -161,12 +162,40 @@ impl Document {
             let member = [self.push_side(key), Raw::Null];
             kept.extend(member);
         }
+        NodeId(self.push_object(&kept))
+    }
+
+    /// Gives the outermost object these texts, as far as it has no members of those names. What is no object stays as it
+    /// is.
+    pub fn complete(&mut self, texts: &[(&str, &str)]) {
+        let Raw::Object { first, len, .. } = self.raw(self.root) else { return };
+        let root = self.root();
+        let missing: Vec<_> = texts.iter().filter(|(key, _)| root.get(key).is_none()).collect();
+        if missing.is_empty() {
+            return;
+        }
+        let mut members = self.children(first, len.saturating_mul(2)).to_vec();
+        for (key, value) in missing {
+            let member = [self.push_side(key), self.push_side(value)];
+            members.extend(member);
+        }
+        self.root = self.push_object(&members);
+    }
+
+    /// Gives back the memory that nothing is in.
+    pub(in crate::json) fn shrink(&mut self) {
+        self.side.shrink_to_fit();
+        self.nodes.shrink_to_fit();
+        self.indexes.shrink_to_fit();
+    }
+
+    fn push_object(&mut self, members: &[Raw]) -> u32 {
         let first = self.nodes.len() as u32;
-        let len = (kept.len() / 2) as u32;
-        let index = self.index(&kept);
-        self.nodes.extend(kept);
+        let len = (members.len() / 2) as u32;
+        let index = self.index(members);
+        self.nodes.extend_from_slice(members);
         self.nodes.push(Raw::Object { first, len, index });
-        NodeId((self.nodes.len() - 1) as u32)
+        (self.nodes.len() - 1) as u32
     }
 
     pub(in crate::json) fn raw(&self, id: u32) -> Raw {
@@ -343,6 +372,19 @@ mod tests {
         check(r#"{"a":1}"#, &[], r#"{"a":1,"t":""}"#);
         check("[1]", &["0"], "[1]");
         check("null", &["0"], "null");
+    }
+
+    #[test]
+    fn what_is_missing_is_added_and_nothing_else() {
+        let check = |text: &str, expect: &str| {
+            let mut document = Document::parse(text.as_bytes().to_vec()).unwrap();
+            document.complete(&[("a", "x"), ("b", "y")]);
+            assert_eq!(document.root().text(), expect);
+        };
+        check(r#"{"c":{"a":1}}"#, r#"{"c":{"a":1},"a":"x","b":"y"}"#);
+        check(r#"{"a":null}"#, r#"{"a":null,"b":"y"}"#);
+        check(r#"{"b":1,"a":2}"#, r#"{"b":1,"a":2}"#);
+        check("[]", "[]");
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod node;
 mod parse;
 pub mod patch;
 pub mod pointer;
+mod read;
 mod syntax;
 
 pub use crate::json::build::{Builder, DuplicateKey};

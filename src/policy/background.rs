@@ -53,6 +53,22 @@ pub enum Unauditable {
     OldObject,
 }
 
+impl Unauditable {
+    /// In a word, for a metric.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Unauditable::Off => "off",
+            Unauditable::Mutates => "mutates",
+            Unauditable::Images => "images",
+            Unauditable::Broken => "broken",
+            Unauditable::Unbound => "unbound",
+            Unauditable::Operations(_) => "operations",
+            Unauditable::User(_) => "user",
+            Unauditable::OldObject => "old_object",
+        }
+    }
+}
+
 impl Bound {
     /// As what it is asked about objects that exist.
     ///

@@ -47,9 +47,9 @@ impl fmt::Display for Need {
 /// A Namespace, as selectors and expressions see it.
 #[derive(Clone, Debug)]
 pub struct NamespaceObject {
-    whole: Document,
+    whole: Arc<Document>,
     /// Without what `namespaceObject` does not show; none if there is nothing of it.
-    shown: Option<Document>,
+    shown: Option<Arc<Document>>,
 }
 
 impl NamespaceObject {
@@ -71,14 +71,14 @@ impl NamespaceObject {
                 object.entry(part).or_insert_with(|| serde_json::json!({}));
             }
         }
-        let whole = Document::from_value(&value);
+        let whole = Arc::new(Document::from_value(&value));
         let mut hidden = false;
         if let Some(metadata) = value.get_mut("metadata").and_then(|m| m.as_object_mut()) {
             for field in NAMESPACE_METADATA_HIDDEN {
                 hidden |= metadata.shift_remove(field).is_some();
             }
         }
-        NamespaceObject { whole, shown: hidden.then(|| Document::from_value(&value)) }
+        NamespaceObject { whole, shown: hidden.then(|| Arc::new(Document::from_value(&value))) }
     }
 
     /// A namespace of which nothing is known but its name.

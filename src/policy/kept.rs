@@ -39,6 +39,11 @@ impl<T, C: PartialEq> Kept<T, C> {
         Kept { documents, context, made }
     }
 
+    /// Whether it is the very same.
+    pub fn is_same(&self, other: &Kept<T, C>) -> bool {
+        Arc::ptr_eq(&self.made, &other.made)
+    }
+
     /// What was made.
     pub fn made(&self) -> &T {
         &self.made

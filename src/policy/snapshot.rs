@@ -218,6 +218,12 @@ impl Snapshot {
         hasher.finalize().into()
     }
 
+    /// Whether all policies, bindings and params are those of the other one, so that every identity is the same. It may be
+    /// so too if the answer is no.
+    pub fn has_policies_of(&self, other: &Snapshot) -> bool {
+        self.digest == other.digest && self.params.is_same(&other.params)
+    }
+
     /// The resource rules of all policies of a phase that are bound at all, without repetition: what a webhook has to be
     /// called for.
     pub fn rules(&self, phase: Phase, origin: Origin) -> Vec<NamedRule> {

@@ -17,7 +17,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::telemetry::metrics::audit::AuditFamilies;
-pub use crate::telemetry::metrics::audit::{AuditTotals, FindingLabels, KindLabels};
+pub use crate::telemetry::metrics::audit::{AuditTotals, FindingLabels, KindLabels, LeftOutLabels};
 use crate::telemetry::metrics::images::ImageFamilies;
 pub use crate::telemetry::metrics::words::{
     Answer, ImageAnswer, ImageResult, Operation, PolicyResult, Question, Refusal, ReloadResult,

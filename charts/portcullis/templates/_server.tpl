@@ -23,6 +23,9 @@
 {{- if .Values.audit.passes }}
 - --report-passes
 {{- end }}
+{{- if .Values.audit.events }}
+- --audit-events
+{{- end }}
 {{- else }}
 - --no-audit
 {{- end }}

@@ -12,6 +12,9 @@ pub(in crate::audit::store) struct Policies {
     told: HashMap<u32, Told>,
     /// No number is used twice.
     next: u32,
+    /// Those whose counts, or of which what is said, are not what they were.
+    changed: HashSet<u32>,
+    are_some_gone: bool,
 }
 
 /// What one policy found.
@@ -34,8 +37,9 @@ impl Policies {
             .told
             .entry(number)
             .or_insert_with(|| Told { policy: Arc::clone(policy), summary: Summary::default() });
-        if !Arc::ptr_eq(&told.policy, policy) {
+        if !Arc::ptr_eq(&told.policy, policy) || number == next {
             told.policy = Arc::clone(policy);
+            self.changed.insert(number);
         }
         number
     }
@@ -44,12 +48,22 @@ impl Policies {
         self.told.get(&number)
     }
 
+    /// To change what it found.
     pub fn get_mut(&mut self, number: u32) -> Option<&mut Told> {
+        self.changed.insert(number);
         self.told.get_mut(&number)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Told> {
         self.told.values()
+    }
+
+    /// Those that changed since this was asked last. If any are gone since, all: only those are known then.
+    pub fn take_changed(&mut self) -> (bool, Vec<&Told>) {
+        let changed = std::mem::take(&mut self.changed);
+        let is_all = std::mem::take(&mut self.are_some_gone);
+        let told = self.told.iter().filter(|(number, _)| is_all || changed.contains(number));
+        (is_all, told.map(|(_, told)| told).collect())
     }
 
     /// The numbers of those that are meant.
@@ -59,6 +73,7 @@ impl Policies {
     }
 
     pub fn forget(&mut self, gone: &HashSet<u32>) {
+        self.are_some_gone = true;
         self.numbers.retain(|_, number| !gone.contains(number));
         self.told.retain(|number, _| !gone.contains(number));
     }

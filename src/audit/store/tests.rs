@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 
 use crate::audit::report::Summary;
-use crate::audit::store::{GroupResource, Seen, Store};
+use crate::audit::store::{GroupResource, Remembered, Seen, Store};
 use crate::audit::{Answer, Failed, ObjectRef, PolicyRef, Rule, Verdict};
 use crate::cel::Version;
 use crate::policy::snapshot::Snapshot;
@@ -217,4 +217,52 @@ fn only_what_reports_would_say_otherwise_is_dirty_and_findings_last() {
     store.forget(&pods, "x", "1");
     assert_eq!(store.take_dirty().len(), 1);
     assert_eq!(store.namespaces().count(), 0, "nothing is left of it");
+}
+
+#[test]
+fn a_finding_is_new_once() {
+    let snapshot = snapshot();
+    let bound = snapshot.policies().next().unwrap();
+    let reference = Arc::new(PolicyRef::of(bound));
+    let mut store = Store::telling_news();
+    let pods = kind("pods");
+    let record = |store: &mut Store, uid: &str, verdicts: &[Verdict]| {
+        let failed = |verdict: &Verdict| Failed {
+            rule: Rule::Validation(0),
+            verdict: *verdict,
+            message: format!("says {}", verdict.as_str()),
+            binding: None,
+            param: None,
+        };
+        let verdict = *verdicts.iter().max().unwrap();
+        let failures = verdicts.iter().filter(|verdict| **verdict > Verdict::Pass).map(failed);
+        let answer = Answer { policy: &bound.policy, verdict, failures: failures.collect() };
+        let object = ObjectRef { uid: uid.into(), ..object("x", "1") };
+        let seen = Seen { kind: &pods, object: &object, version: 1, list: 0 };
+        let news = store.record(seen, None, &[(&answer, reference.clone())], at(1));
+        news.iter().map(|finding| finding.message.to_string()).collect::<Vec<_>>()
+    };
+    const NONE: [&str; 0] = [];
+    let (one, other) =
+        ("0a1b2c3d-0000-4fff-8123-000000000001", "0a1b2c3d-0000-4fff-8123-000000000002");
+    assert_eq!(record(&mut store, one, &[Verdict::Pass]), NONE);
+    assert_eq!(record(&mut store, one, &[Verdict::Warn, Verdict::Fail]), ["says fail"]);
+    assert_eq!(record(&mut store, one, &[Verdict::Fail]), NONE);
+    assert_eq!(record(&mut store, one, &[Verdict::Pass]), NONE);
+    assert_eq!(record(&mut store, one, &[Verdict::Error]), ["says error"]);
+    // Another object of the same name.
+    assert_eq!(record(&mut store, other, &[Verdict::Fail]), ["says fail"]);
+    // The policy is edited: what failed before is no news, until all was looked at.
+    store.forget_policies(|_| true);
+    assert_eq!(record(&mut store, other, &[Verdict::Fail]), NONE);
+    store.forget_policies(|_| true);
+    store.remember(Remembered::new());
+    assert_eq!(record(&mut store, other, &[Verdict::Fail]), ["says fail"]);
+    // Another replica had found it.
+    store.forget(&pods, "x", "1");
+    let key = (reference.kind.into(), reference.name.clone(), "validations[0]".into(), one.into());
+    store.remember(Remembered::from([(key, at(1))]));
+    assert_eq!(record(&mut store, one, &[Verdict::Fail]), NONE);
+    // Nobody asks for news.
+    assert_eq!(record(&mut Store::default(), one, &[Verdict::Fail]), NONE);
 }

@@ -5,17 +5,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::admission::Source;
-use crate::audit::report::Flavor;
 use crate::cel::Version;
+use crate::cli::serve::audit::AuditArgs;
 use crate::cli::serve::{Place, ServeArgs, bind, clients, ledger, traces};
 use crate::cli::{Exit, Failure};
-use crate::controller::audit;
 use crate::controller::certificates::authority::Material;
 use crate::controller::images::WithImages;
 use crate::controller::images::pull_secrets::PullSecrets;
@@ -74,15 +73,8 @@ pub struct ClusterArgs {
     /// Applies the CustomResourceDefinitions first
     #[arg(long)]
     install_crds: bool,
-    /// Leaves out the audit of what exists
-    #[arg(long)]
-    no_audit: bool,
-    /// In which shape the audit writes reports to the cluster
-    #[arg(long, value_enum, default_value_t = Reports::Openreports, conflicts_with = "no_audit")]
-    reports: Reports,
-    /// Lists what passes in reports too, beside what fails
-    #[arg(long, conflicts_with = "no_audit")]
-    report_passes: bool,
+    #[command(flatten)]
+    audit: AuditArgs,
     #[command(flatten)]
     images: RunningArgs,
 }
@@ -98,17 +90,6 @@ struct RunningArgs {
     /// Verifies the images of Pods that run, where they are named by digests, at the start and when image policies change
     #[arg(long, conflicts_with = "policies")]
     warm_images: bool,
-}
-
-/// In which shape reports are written.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum Reports {
-    /// Report and ClusterReport of openreports.io
-    Openreports,
-    /// PolicyReport and ClusterPolicyReport of wgpolicyk8s.io
-    Policyreports,
-    /// None: findings are only counted
-    None,
 }
 
 impl ClusterArgs {
@@ -132,15 +113,7 @@ impl ClusterArgs {
         excluded.push(self.namespace.clone());
         excluded.sort();
         excluded.dedup();
-        options.audit = (!self.no_audit).then(|| audit::Options {
-            reports: match self.reports {
-                Reports::Openreports => Some(Flavor::OpenReports),
-                Reports::Policyreports => Some(Flavor::PolicyReport),
-                Reports::None => None,
-            },
-            lists_passes: self.report_passes,
-            excluded_namespaces: excluded.clone(),
-        });
+        options.audit = self.audit.options(&excluded);
         if let Some(registration) = &mut options.registration {
             registration.timeout_seconds = self.webhook_timeout_seconds;
             registration.excluded_namespaces = excluded;

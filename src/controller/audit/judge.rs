@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use crate::admission::NamespaceObject;
 use crate::audit::plan::ServedKind;
 use crate::audit::{Chosen, PolicyRef, References};
 use crate::policy::snapshot::{Bound, Snapshot};
@@ -25,18 +26,25 @@ pub(in crate::controller::audit) struct Changes {
     pub outdated: Chosen,
     /// Namespaces that are not what they were.
     pub namespaces: Vec<String>,
+    /// Whether policies, bindings and params may be others at all.
+    pub are_policies_new: bool,
 }
 
 impl Judge {
     /// Takes a snapshot in the place of the last.
     pub fn take(&mut self, snapshot: Arc<Snapshot>) -> Changes {
+        let namespaces = self.namespaces(&snapshot);
+        if self.snapshot.has_policies_of(&snapshot) {
+            self.snapshot = snapshot;
+            return Changes { namespaces, ..Changes::default() };
+        }
         let auditable = snapshot.policies().filter(|bound| bound.background().is_ok());
         let identity = |bound: &Bound| {
             let policy = &bound.policy;
             ((policy.kind_name(), policy.name.clone()), snapshot.identity(bound))
         };
         let identities: HashMap<_, _> = auditable.map(identity).collect();
-        let mut changes = Changes::default();
+        let mut changes = Changes { namespaces, are_policies_new: true, ..Changes::default() };
         for (policy, identity) in &identities {
             if self.identities.get(policy) != Some(identity) {
                 add(&mut changes.changed, policy);
@@ -47,17 +55,20 @@ impl Judge {
                 add(&mut changes.outdated, policy);
             }
         }
-        let is_other = |(name, object): &(&str, &crate::admission::NamespaceObject)| {
-            let before = self.snapshot.namespace(name);
-            // Of a new one there is nothing that could be outdated.
-            before.is_some_and(|before| before.shown() != object.shown())
-        };
-        let namespaces = snapshot.namespaces().filter(is_other);
-        changes.namespaces = namespaces.map(|(name, _)| name.to_owned()).collect();
         self.identities = identities;
         self.references = Arc::new(References::of(&snapshot));
         self.snapshot = snapshot;
         changes
+    }
+
+    /// The namespaces that are not what they were.
+    fn namespaces(&self, next: &Snapshot) -> Vec<String> {
+        let is_other = |(name, object): &(&str, &NamespaceObject)| {
+            let before = self.snapshot.namespace(name);
+            // Of a new one there is nothing that could be outdated.
+            before.is_some_and(|before| before.shown() != object.shown())
+        };
+        next.namespaces().filter(is_other).map(|(name, _)| name.to_owned()).collect()
     }
 }
 
@@ -82,8 +93,8 @@ pub(in crate::controller::audit) fn common(a: &Chosen, b: &Chosen) -> Chosen {
     both.collect()
 }
 
-/// What is outside unless a policy names it: what the webhook leaves outside, and reports, which would be about themselves.
-pub(in crate::controller::audit) fn is_outside(kind: &ServedKind) -> bool {
+/// Which kinds are outside unless a policy names them: what the webhook leaves outside, and reports, which would be about themselves.
+pub fn is_outside(kind: &ServedKind) -> bool {
     use crate::controller::registration::webhooks::{OUTSIDE_GROUPS, OUTSIDE_RESOURCES};
     let group = kind.group.as_str();
     OUTSIDE_RESOURCES.contains(&(group, kind.resource.as_str()))

@@ -19,7 +19,9 @@
 //! [`WORK_SLICE`]: crate::controller::limits::WORK_SLICE
 
 mod again;
+mod events;
 mod judge;
+mod left_out;
 mod reports;
 mod run;
 mod source;
@@ -35,10 +37,12 @@ use crate::audit::report::Flavor;
 use crate::cel::Version;
 use crate::controller::audit::run::Run;
 use crate::controller::cluster::state::Watched;
-use crate::controller::cluster::{self, Task};
+use crate::controller::cluster::{self, Discovered, Task};
 use crate::controller::publish::{Publisher, Purpose};
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::Metrics;
+
+pub use crate::controller::audit::judge::is_outside;
 
 /// How to audit.
 #[derive(Clone, Debug)]
@@ -47,6 +51,8 @@ pub struct Options {
     pub reports: Option<Flavor>,
     /// Whether reports list what passes too.
     pub lists_passes: bool,
+    /// Whether objects that newly fail a policy get an Event.
+    pub events: bool,
     /// Namespaces that our own policies are not about.
     pub excluded_namespaces: Vec<String>,
 }
@@ -58,6 +64,8 @@ pub struct Inputs {
     pub snapshots: watch::Receiver<Option<Arc<Snapshot>>>,
     /// Whether this replica is the one that audits.
     pub leads: watch::Receiver<bool>,
+    /// What is served.
+    pub(in crate::controller) discovered: Discovered,
 }
 
 /// What it takes to audit.
@@ -110,7 +118,7 @@ async fn keep(tools: Tools, mut inputs: Inputs) {
         tracing::info!("this replica audits what exists");
         let mut leads = inputs.leads.clone();
         tokio::select! {
-            () = audit(&tools, inputs.snapshots.clone()) => return,
+            () = audit(&tools, &inputs) => return,
             lost = leads.wait_for(|leads| !leads) => if lost.is_err() { return },
         }
         tools.metrics.audit_ended();
@@ -118,12 +126,20 @@ async fn keep(tools: Tools, mut inputs: Inputs) {
 }
 
 /// Audits until nobody publishes policies any more.
-async fn audit(tools: &Tools, snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
+async fn audit(tools: &Tools, inputs: &Inputs) {
+    let Inputs { snapshots, discovered, .. } = inputs.clone();
     let (native_sender, natives) = watch::channel(None);
     let (observed, _) = watch::channel(None);
     let Tools { client, version, metrics, clock, .. } = tools;
     let publisher = Publisher::new(*version, Arc::clone(metrics), native_sender, Purpose::Audit);
-    let following = cluster::follow(client.clone(), &Watched::NATIVE, publisher, observed, *clock);
+    let following = cluster::follow(
+        client.clone(),
+        &Watched::NATIVE,
+        publisher,
+        observed,
+        discovered.clone(),
+        *clock,
+    );
     let _following = Task::spawn(following);
-    Run::new(tools.clone(), snapshots, natives).run().await;
+    Run::new(tools.clone(), snapshots, natives, discovered).run().await;
 }

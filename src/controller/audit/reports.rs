@@ -26,7 +26,7 @@ use crate::controller::certificates::labels;
 use crate::controller::cluster::Task;
 use crate::controller::limits::{
     NAMESPACES_WRITTEN_MAX, REPORT_INTERVAL, REPORT_MESSAGE_CHARS_MAX, REPORT_RESULTS,
-    REPORT_RESULTS_MAX,
+    REPORT_RESULTS_MAX, RETRY_INTERVAL_MAX,
 };
 use crate::controller::status::text::cut;
 
@@ -41,6 +41,10 @@ pub(in crate::controller::audit) struct Reports {
     due: BTreeMap<Arc<str>, Instant>,
     /// When each was reported last.
     written: HashMap<Arc<str>, Instant>,
+    /// Whether it was said that nobody serves them.
+    is_unserved: bool,
+    /// When to try again to read those that there are.
+    retried: Instant,
 }
 
 struct Writing {
@@ -58,6 +62,8 @@ impl Reports {
             writing: None,
             due: BTreeMap::new(),
             written: HashMap::new(),
+            is_unserved: false,
+            retried: Instant::now(),
         }
     }
 
@@ -73,7 +79,8 @@ impl Reports {
             served.iter().any(is_it)
         };
         if !(is_served(true) && is_served(false)) {
-            if self.writing.take().is_some() || self.written.is_empty() {
+            self.writing = None;
+            if !served.is_empty() && !std::mem::replace(&mut self.is_unserved, true) {
                 let (group, version) = (flavor.group(), flavor.version());
                 tracing::warn!(
                     "nobody serves {group}/{version}: findings are in no report, only counted"
@@ -81,7 +88,8 @@ impl Reports {
             }
             return;
         }
-        if self.writing.is_some() {
+        self.is_unserved = false;
+        if self.writing.is_some() || Instant::now() < self.retried {
             return;
         }
         let (wanted, wanted_receiver) = mpsc::channel(1);
@@ -92,6 +100,7 @@ impl Reports {
             Ok(remembered) => store.remember(remembered),
             Err(error) => {
                 tracing::warn!(%error, "can't read the reports that there are");
+                self.retried = Instant::now() + RETRY_INTERVAL_MAX;
                 return;
             }
         }

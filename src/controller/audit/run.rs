@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Namespace;
-use kube::api::{Api, DynamicObject};
+use kube::ResourceExt;
+use kube::api::{Api, ApiResource};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use crate::admission::{Facts, NamespaceObject, Need};
 use crate::audit::plan::{Plan, ServedKind, plan};
@@ -17,14 +18,14 @@ use crate::audit::{Auditor, Chosen, Existing, ObjectRef, PolicyRef, Served};
 use crate::cel::Arena;
 use crate::controller::audit::Tools;
 use crate::controller::audit::again::{Again, Waiting, join};
+use crate::controller::audit::events::Events;
 use crate::controller::audit::judge::{Changes, Judge, common, is_outside};
+use crate::controller::audit::left_out::LeftOut;
 use crate::controller::audit::reports::Reports;
 use crate::controller::audit::source::{Heard, SourceId, Sources};
 use crate::controller::audit::unreadable::Unreadable;
-use crate::controller::cluster::Task;
-use crate::controller::limits::{
-    AUDIT_DISCOVERY_INTERVAL, AUDIT_TICK, KIND_INTERVAL, NATIVES_PATIENCE, WORK_SLICE,
-};
+use crate::controller::cluster::{Discovered, Inventory, Item, Task, resource};
+use crate::controller::limits::{AUDIT_TICK, AUDIT_TOLD_INTERVAL, NATIVES_PATIENCE, WORK_SLICE};
 use crate::json::Document;
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::metrics::{AuditTotals, FindingLabels};
@@ -39,12 +40,10 @@ pub(in crate::controller::audit) struct Run {
     native: Judge,
     sources: Sources,
     heard: mpsc::Receiver<(SourceId, Heard)>,
-    served: Vec<ServedKind>,
+    discovered: Discovered,
+    served: Arc<Inventory>,
     /// Whether it is known what has to be watched.
     is_planned: bool,
-    discovery: Interval,
-    /// Whether a kind could not be reached since discovery.
-    is_doubtful: bool,
     watches: BTreeMap<ServedKind, Watching>,
     /// The kinds of all watches.
     kinds: HashMap<SourceId, ServedKind>,
@@ -56,6 +55,12 @@ pub(in crate::controller::audit) struct Run {
     store: Store,
     reports: Reports,
     unreadable: Unreadable,
+    left_out: LeftOut,
+    events: Option<Events>,
+    /// Whether everything was looked at once: before, what is found may have been so for long.
+    is_settled: bool,
+    /// When metrics are told next what was found.
+    told_next: Instant,
     /// What could not be looked at once more.
     refused: Plan,
     arena: Arena,
@@ -66,6 +71,7 @@ pub(in crate::controller::audit) struct Run {
 /// A kind that is watched.
 struct Watching {
     resource: GroupResource,
+    api: ApiResource,
     chosen: Chosen,
     source: SourceId,
     /// The number of its last list.
@@ -76,12 +82,20 @@ struct Watching {
 }
 
 impl Run {
-    pub fn new(tools: Tools, snapshots: Published, natives: Published) -> Run {
-        let (sources, heard) = Sources::new(tools.client.clone(), Arc::clone(&tools.metrics));
+    pub fn new(
+        tools: Tools,
+        snapshots: Published,
+        natives: Published,
+        discovered: Discovered,
+    ) -> Run {
+        let (client, metrics) = (&tools.client, &tools.metrics);
+        let (sources, heard) = Sources::new(client.clone(), Arc::clone(metrics));
         let reports = Reports::new(&tools);
-        let unreadable = Unreadable::new(Arc::clone(&tools.metrics));
-        let mut discovery = interval(AUDIT_DISCOVERY_INTERVAL);
-        discovery.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let unreadable = Unreadable::new(Arc::clone(metrics));
+        let left_out = LeftOut::new(Arc::clone(metrics));
+        let events = || Events::new(client.clone(), Arc::clone(metrics));
+        let events = tools.options.events.then(events);
+        let store = if events.is_some() { Store::telling_news() } else { Store::default() };
         Run {
             tools,
             snapshots,
@@ -90,19 +104,22 @@ impl Run {
             native: Judge::default(),
             sources,
             heard,
-            served: Vec::new(),
+            discovered,
+            served: Arc::default(),
             is_planned: false,
-            discovery,
-            is_doubtful: false,
             watches: BTreeMap::new(),
             kinds: HashMap::new(),
             waiting: Waiting::default(),
             again: None,
             sources_begun: 0,
             lists_begun: 0,
-            store: Store::default(),
+            store,
             reports,
             unreadable,
+            left_out,
+            events,
+            is_settled: false,
+            told_next: Instant::now(),
             refused: Plan::new(),
             arena: Arena::new(),
             worked: Duration::ZERO,
@@ -137,30 +154,25 @@ impl Run {
                         return;
                     }
                     let snapshot = self.natives.borrow_and_update().clone();
+                    if let Some(snapshot) = &snapshot {
+                        self.left_out.take(snapshot);
+                    }
                     self.take(snapshot, |run| &mut run.native);
                 }
-                _ = self.discovery.tick() => self.discover().await,
-                _ = tick.tick() => self.tell(),
+                served = self.discovered.changed() => {
+                    let Some(served) = served else { return };
+                    self.served = served;
+                    // What was found before has to be known before anything is looked at.
+                    self.reports.serve(&self.served.kinds, &mut self.store).await;
+                    self.replan(&Changes { are_policies_new: true, ..Changes::default() });
+                }
+                _ = tick.tick() => self.tell().await,
+                () = sleep_until(self.told_next), if self.store.is_changed() => self.count(),
                 heard = self.heard.recv() => {
                     if let Some((source, heard)) = heard {
                         self.hear(source, heard).await;
                     }
                 }
-            }
-        }
-    }
-
-    async fn discover(&mut self) {
-        self.is_doubtful = false;
-        match self.sources.served().await {
-            Ok(served) if served == self.served => {}
-            Ok(served) => {
-                self.served = served;
-                self.reports.serve(&self.served, &mut self.store).await;
-                self.replan(&Changes::default());
-            }
-            Err(error) => {
-                tracing::warn!(%error, "can't find out what there is to be audited");
             }
         }
     }
@@ -177,12 +189,17 @@ impl Run {
 
     /// Begins and ends watches, and looks again at what policies or namespaces changed for.
     fn replan(&mut self, changes: &Changes) {
-        if self.served.is_empty() {
+        if self.served.kinds.is_empty() {
+            return;
+        }
+        if !changes.are_policies_new && self.is_planned {
+            self.look_again_in(&changes.namespaces);
+            self.next();
             return;
         }
         self.is_planned = true;
         let policies = self.ours.snapshot.policies().chain(self.native.snapshot.policies());
-        let plan: Plan = plan(policies, &self.served, is_outside);
+        let plan: Plan = plan(policies, &self.served.kinds, is_outside);
         let mut changed = changes.changed.clone();
         let mut moved = Chosen::new();
         for (kind, watching) in &self.watches {
@@ -245,7 +262,8 @@ impl Run {
             resource: kind.resource.as_str().into(),
         };
         self.kinds.insert(source, kind.clone());
-        let watching = Watching { resource, chosen, source, list: 0, is_listed: false, task };
+        let (api, list, is_listed) = (self::resource(&kind), 0, false);
+        let watching = Watching { resource, api, chosen, source, list, is_listed, task };
         self.watches.insert(kind, watching);
     }
 
@@ -279,7 +297,7 @@ impl Run {
     async fn hear(&mut self, source: SourceId, heard: Heard) {
         if self.again.as_ref().is_some_and(|(again, ..)| *again == source) {
             match heard {
-                Heard::Object(object, arrived) => self.look(source, &object, arrived).await,
+                Heard::Object(item, arrived) => self.look(source, *item, arrived).await,
                 Heard::Unreadable(reason) => {
                     if let Some((_, again, _)) = self.again.take() {
                         self.unreadable.failed(&again.kind, reason, Instant::now());
@@ -316,21 +334,18 @@ impl Run {
             Heard::Unserved => {
                 watching.is_listed = true;
                 // It may be gone.
-                if !std::mem::replace(&mut self.is_doubtful, true) {
-                    self.discovery.reset_after(KIND_INTERVAL);
-                }
+                self.discovered.doubt();
             }
-            Heard::Gone(object) => {
-                let (namespace, name) = (object.metadata.namespace, object.metadata.name);
-                let (namespace, name) = (namespace.unwrap_or_default(), name.unwrap_or_default());
-                self.store.forget(&watching.resource, &namespace, &name);
+            Heard::Gone(item) => {
+                let namespace = item.namespace().unwrap_or_default();
+                self.store.forget(&watching.resource, &namespace, &item.name_any());
             }
-            Heard::Object(object, arrived) => self.look(source, &object, arrived).await,
+            Heard::Object(item, arrived) => self.look(source, *item, arrived).await,
         }
     }
 
     /// Asks all policies that have to be asked about an object.
-    async fn look(&mut self, source: SourceId, object: &DynamicObject, arrived: Instant) {
+    async fn look(&mut self, source: SourceId, item: Item, arrived: Instant) {
         let begun = Instant::now();
         let again = self.again.as_ref().filter(|(again, ..)| *again == source);
         let kind = again.map_or_else(|| self.kinds.get(&source), |(_, again, _)| Some(&again.kind));
@@ -338,15 +353,13 @@ impl Run {
             return;
         };
         let chosen = again.map_or(&watching.chosen, |(_, again, _)| &again.chosen);
-        let Ok(value) = serde_json::to_value(object) else { return };
-        let document = Document::from_value(&value);
+        let version = item.resource_version().and_then(|version| version.parse().ok());
+        let document = item.document(&watching.api);
         let served = Served { resource: &kind.resource, namespaced: kind.is_namespaced };
         let Ok(existing) = Existing::new(document.root(), served) else { return };
         let reference = ObjectRef::of(&existing);
-        let version = object.metadata.resource_version.as_ref();
-        let version = version.and_then(|version| version.parse().ok()).unwrap_or(0);
-        let seen =
-            Seen { kind: &watching.resource, object: &reference, version, list: watching.list };
+        let (version, list) = (version.unwrap_or(0), watching.list);
+        let seen = Seen { kind: &watching.resource, object: &reference, version, list };
         // An object that is listed again may be gone, or another, by what its watch has said since.
         let is_known = match again {
             Some(_) => !self.store.is_current(seen),
@@ -366,8 +379,11 @@ impl Run {
             let answer = loop {
                 match auditor.examine(&existing, &facts, &mut self.arena) {
                     Err(Need::Namespace(name)) if facts.namespace(&name).is_none() => {
-                        // It is newer than the policies.
-                        let found = namespace(&self.tools, &name).await;
+                        let found = match self.ours.snapshot.namespace(&name) {
+                            Some(known) => Some(known.clone()),
+                            // It is newer than the policies.
+                            None => namespace(&self.tools, &name).await,
+                        };
                         facts.add_namespace(&name, found);
                     }
                     Err(need) => {
@@ -388,15 +404,39 @@ impl Run {
         let asked = |policy: &PolicyRef| {
             chosen.get(policy.kind).is_some_and(|names| names.contains(&policy.name))
         };
-        self.store.record(seen, Some(&asked), &answers, (self.tools.clock)());
+        let news = self.store.record(seen, Some(&asked), &answers, (self.tools.clock)());
+        if let Some(events) = self.events.as_mut().filter(|_| self.is_settled) {
+            events.tell(news, Instant::now());
+        }
         self.worked += begun.elapsed();
         if self.worked >= WORK_SLICE {
             sleep(std::mem::take(&mut self.worked)).await;
         }
     }
 
+    /// How many lists are still to be read.
+    fn backlog(&self) -> usize {
+        let unlisted = self.watches.values().filter(|watching| !watching.is_listed).count();
+        unlisted + self.waiting.len() + usize::from(self.again.is_some())
+    }
+
+    /// Tells metrics what there is, as far as that changed.
+    fn count(&mut self) {
+        self.told_next = Instant::now() + AUDIT_TOLD_INTERVAL;
+        let Totals { objects, covered, .. } = self.store.totals();
+        let totals = AuditTotals { objects, covered, backlog: self.backlog() };
+        if self.store.is_changed() {
+            let (is_all, found) = self.store.take_found();
+            if is_all {
+                self.tools.metrics.no_findings();
+            }
+            self.tools.metrics.findings(found.iter().flat_map(counted));
+        }
+        self.tools.metrics.audit(totals);
+    }
+
     /// Says what there is, to who counts and to who reads reports.
-    fn tell(&mut self) {
+    async fn tell(&mut self) {
         self.unreadable.look(|kind| self.watches.contains_key(kind), Instant::now());
         let is_back = |kind: &ServedKind, _: &mut Chosen| !self.unreadable.contains(kind);
         let back = self.refused.extract_if(.., is_back);
@@ -404,22 +444,23 @@ impl Run {
             self.waiting.add(Again { kind, namespace: None, chosen });
         }
         self.next();
-        let unlisted = self.watches.values().filter(|watching| !watching.is_listed).count();
-        let backlog = unlisted + self.waiting.len() + usize::from(self.again.is_some());
-        let Totals { objects, covered, .. } = self.store.totals();
-        let totals = AuditTotals { objects, covered, backlog };
-        self.tools.metrics.audit(totals, self.store.by_policy().flat_map(counted));
-        let is_complete = self.is_planned && backlog == 0;
+        self.count();
+        self.reports.serve(&self.served.kinds, &mut self.store).await;
+        let is_complete = self.is_planned && self.backlog() == 0;
         self.reports.write(&mut self.store, is_complete);
+        if let Some(events) = &mut self.events {
+            events.sum_up(Instant::now());
+        }
         if is_complete {
             self.store.remember(Remembered::new());
+            self.is_settled = true;
         }
     }
 }
 
 /// What a policy found, as it is counted.
-fn counted((policy, summary): (&Arc<PolicyRef>, Summary)) -> Vec<(FindingLabels, u64)> {
-    let Summary { fail, warn, error, .. } = summary;
+fn counted((policy, summary): &(Arc<PolicyRef>, Summary)) -> [(FindingLabels, u64); 3] {
+    let Summary { fail, warn, error, .. } = *summary;
     let labelled = |(result, count): (&'static str, u64)| {
         let labels = FindingLabels {
             kind: policy.kind,
@@ -429,13 +470,7 @@ fn counted((policy, summary): (&Arc<PolicyRef>, Summary)) -> Vec<(FindingLabels,
         };
         (labels, count)
     };
-    // A policy that finds nothing is told by a zero, so that whoever watches it sees that.
-    let counts = [("fail", fail), ("warn", warn), ("error", error)];
-    counts
-        .into_iter()
-        .filter(|(result, count)| *count > 0 || *result == "fail")
-        .map(labelled)
-        .collect()
+    [("fail", fail), ("warn", warn), ("error", error)].map(labelled)
 }
 
 /// A namespace that the policies have not heard of.

@@ -9,8 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 
 use futures::StreamExt;
-use kube::api::{Api, ApiResource, DynamicObject, ListParams};
-use kube::discovery::{Discovery, Scope, verbs};
+use kube::api::{Api, ApiResource, ListParams};
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
 use kube::{Client, Error};
@@ -19,7 +18,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::audit::plan::ServedKind;
 use crate::controller::audit::unreadable::Reason;
-use crate::controller::cluster::{Backoff, Task};
+use crate::controller::cluster::{Backoff, Item, Task, resource};
 use crate::controller::limits::{
     AUDIT_PAGE_OBJECTS, AUDIT_RETRY_INTERVAL_MAX, KIND_INTERVAL, LISTS_AT_ONCE_MAX,
     OBJECTS_WAITING_MAX, RETRY_INTERVAL_MAX, WATCH_SECONDS_MAX,
@@ -32,9 +31,9 @@ pub(in crate::controller::audit) enum Heard {
     /// A list of all of them begins.
     Listing,
     /// One is there, or changed. When it arrived.
-    Object(Box<DynamicObject>, Instant),
+    Object(Box<Item>, Instant),
     /// One is gone.
-    Gone(Box<DynamicObject>),
+    Gone(Box<Item>),
     /// The list is complete.
     Listed,
     /// They can't be listed or watched now, because the API server says so.
@@ -68,39 +67,6 @@ impl Sources {
         (Sources { client, metrics, heards, lists }, receiver)
     }
 
-    /// Every kind of which objects can be listed and watched, the versions of a resource next to each other and the
-    /// preferred one first.
-    ///
-    /// # Errors
-    /// If the API server can't be asked.
-    pub async fn served(&self) -> Result<Vec<ServedKind>, Error> {
-        let discovery = Discovery::new(self.client.clone()).run_aggregated().await?;
-        let mut served = Vec::new();
-        for group in discovery.groups() {
-            let preferred = group.preferred_version_or_latest();
-            for version in group.versions() {
-                for (resource, capabilities) in group.versioned_resources(version) {
-                    if !capabilities.supports_operation(verbs::LIST)
-                        || !capabilities.supports_operation(verbs::WATCH)
-                    {
-                        continue;
-                    }
-                    let ApiResource { group, version, plural, kind, .. } = resource;
-                    let is_preferred = version == preferred;
-                    let is_namespaced = capabilities.scope == Scope::Namespaced;
-                    let served_kind =
-                        ServedKind { group, resource: plural, version, kind, is_namespaced };
-                    served.push((served_kind, is_preferred));
-                }
-            }
-        }
-        let place = |(kind, is_preferred): &(ServedKind, bool)| {
-            (kind.group.clone(), kind.resource.clone(), !is_preferred, kind.version.clone())
-        };
-        served.sort_by_key(place);
-        Ok(served.into_iter().map(|(kind, _)| kind).collect())
-    }
-
     /// Watches all objects of a kind, again and again, until it is dropped.
     pub fn watch(&self, id: SourceId, kind: &ServedKind) -> Task {
         let (sources, resource) = (self.clone(), resource(kind));
@@ -114,7 +80,7 @@ impl Sources {
 
     /// None if nobody listens any more.
     async fn watch_once(&self, id: SourceId, resource: &ApiResource) -> Option<()> {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), resource);
+        let api: Api<Item> = Api::all_with(self.client.clone(), resource);
         let config = watcher::Config::default().timeout(WATCH_SECONDS_MAX);
         let config = config.page_size(AUDIT_PAGE_OBJECTS);
         let backoff = Backoff::up_to(AUDIT_RETRY_INTERVAL_MAX);
@@ -129,9 +95,9 @@ impl Sources {
                     Heard::Listing
                 }
                 Ok(Event::InitApply(object) | Event::Apply(object)) => {
-                    Heard::Object(Box::new(typed(object, resource)), Instant::now())
+                    Heard::Object(Box::new(object), Instant::now())
                 }
-                Ok(Event::Delete(object)) => Heard::Gone(Box::new(typed(object, resource))),
+                Ok(Event::Delete(object)) => Heard::Gone(Box::new(object)),
                 Ok(Event::InitDone) => {
                     turn = None;
                     Heard::Listed
@@ -159,13 +125,13 @@ impl Sources {
     /// Reads all objects of a kind once more, or those in a namespace.
     pub fn list(&self, id: SourceId, kind: &ServedKind, namespace: Option<&str>) -> Task {
         let (sources, resource) = (self.clone(), resource(kind));
-        let api: Api<DynamicObject> = match namespace.filter(|_| kind.is_namespaced) {
+        let api: Api<Item> = match namespace.filter(|_| kind.is_namespaced) {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
             None => Api::all_with(self.client.clone(), &resource),
         };
         Task::spawn(async move {
             let mut ended = Heard::Listed;
-            while let Some(Err(error)) = sources.list_once(id, &api, &resource).await {
+            while let Some(Err(error)) = sources.list_once(id, &api).await {
                 if let Error::Api(status) = &error
                     && matches!(status.code, 403..=405)
                 {
@@ -182,12 +148,7 @@ impl Sources {
     }
 
     /// None if nobody listens any more.
-    async fn list_once(
-        &self,
-        id: SourceId,
-        api: &Api<DynamicObject>,
-        resource: &ApiResource,
-    ) -> Option<Result<(), Error>> {
+    async fn list_once(&self, id: SourceId, api: &Api<Item>) -> Option<Result<(), Error>> {
         let mut params = ListParams::default().limit(AUDIT_PAGE_OBJECTS);
         loop {
             let page = {
@@ -199,7 +160,7 @@ impl Sources {
             };
             let arrived = Instant::now();
             for object in page.items {
-                let heard = Heard::Object(Box::new(typed(object, resource)), arrived);
+                let heard = Heard::Object(Box::new(object), arrived);
                 self.heards.send((id, heard)).await.ok()?;
             }
             match page.metadata.continue_.filter(|token| !token.is_empty()) {
@@ -233,25 +194,4 @@ fn refusal(status: &kube::core::Status, is_of_list: bool) -> Heard {
         _ => status.message.clone(),
     };
     Heard::Unreadable(Reason { text, is_of_list })
-}
-
-fn resource(kind: &ServedKind) -> ApiResource {
-    let ServedKind { group, resource, version, kind, .. } = kind;
-    let slash = if group.is_empty() { "" } else { "/" };
-    ApiResource {
-        group: group.clone(),
-        version: version.clone(),
-        api_version: format!("{group}{slash}{version}"),
-        kind: kind.clone(),
-        plural: resource.clone(),
-    }
-}
-
-/// Items of lists don't say what they are.
-fn typed(mut object: DynamicObject, resource: &ApiResource) -> DynamicObject {
-    object.types.get_or_insert_with(|| kube::api::TypeMeta {
-        api_version: resource.api_version.clone(),
-        kind: resource.kind.clone(),
-    });
-    object
 }

@@ -1,50 +1,10 @@
 //! Which resources serve the same objects, by discovery: every version of a resource within its group, and events, which
 //! two groups serve. The API server knows more by storage, and does not tell.
 
-use kube::api::ApiResource;
-use kube::discovery::Discovery;
-use kube::{Client, Error};
-
 use crate::policy::matching::{Equivalent, Equivalents};
 
 /// The core group's name for events, and the newer one.
 const EVENT_GROUPS: [&str; 2] = ["", "events.k8s.io"];
-
-/// Every resource that is served, with its subresources, in a fixed order.
-pub(in crate::controller::cluster) async fn discover(
-    client: &Client,
-) -> Result<Vec<Equivalent>, Error> {
-    let discovery = Discovery::new(client.clone()).run_aggregated().await?;
-    let mut rows = Vec::new();
-    for group in discovery.groups() {
-        for version in group.versions() {
-            for (resource, capabilities) in group.versioned_resources(version) {
-                rows.push(row(&resource, &resource, ""));
-                for (subresource, _) in &capabilities.subresources {
-                    rows.push(row(&resource, subresource, &subresource.plural));
-                }
-            }
-        }
-    }
-    rows.sort_by(|a, b| fields(a).cmp(&fields(b)));
-    rows.dedup();
-    Ok(rows)
-}
-
-fn row(resource: &ApiResource, kind: &ApiResource, subresource: &str) -> Equivalent {
-    let ApiResource { group, version, plural, .. } = resource;
-    Equivalent {
-        group: group.clone(),
-        version: version.clone(),
-        resource: plural.clone(),
-        subresource: subresource.to_owned(),
-        kind: (kind.group.clone(), kind.version.clone(), kind.kind.clone()),
-    }
-}
-
-fn fields(row: &Equivalent) -> (&str, &str, &str, &str) {
-    (&row.resource, &row.group, &row.version, &row.subresource)
-}
 
 /// The resources that are served in more than one way.
 pub(in crate::controller::cluster) fn table(rows: &[Equivalent]) -> Equivalents {

@@ -12,7 +12,9 @@
 //! - A param kind that nobody serves, or that can't be listed, is an error of the policies that name it, never an empty
 //!   list.
 
+mod discovery;
 mod equivalents;
+mod item;
 pub mod object;
 mod schemas;
 pub mod state;
@@ -29,6 +31,8 @@ use kube::{Client, Config};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 
+pub use crate::controller::cluster::discovery::{Discovered, Inventory, discover, resource};
+pub use crate::controller::cluster::item::Item;
 use crate::controller::cluster::schemas::watch_schemas;
 use crate::controller::cluster::state::{KindKey, Observed, State, Versions, Watched};
 pub(in crate::controller) use crate::controller::cluster::watches::{Backoff, Task};
@@ -77,6 +81,7 @@ pub async fn follow(
     base: &'static [Watched],
     publisher: Publisher,
     observed: watch::Sender<Option<Arc<Observed>>>,
+    discovered: Discovered,
     clock: fn() -> Timestamp,
 ) {
     let (sender, receiver) = mpsc::channel(CHANGES_MAX);
@@ -85,7 +90,7 @@ pub async fn follow(
         .iter()
         .map(|watched| watch_base(client.clone(), watched.clone(), sender.clone(), metrics.clone()))
         .collect();
-    tasks.push(watch_equivalents(client.clone(), sender.clone()));
+    tasks.push(watch_equivalents(discovered, sender.clone()));
     let follower = Follower {
         client,
         publisher,

@@ -54,9 +54,8 @@ impl Watched {
         Watched::BreakGlasses,
     ];
 
-    /// What is watched where the API server enforces and we only audit.
-    pub const NATIVE: [Watched; 3] =
-        [Watched::NativeValidating, Watched::NativeBindings, Watched::Namespaces];
+    /// What is watched where the API server enforces and we only audit. The namespaces are those of our own policies.
+    pub const NATIVE: [Watched; 2] = [Watched::NativeValidating, Watched::NativeBindings];
 }
 
 /// A kind, by `apiVersion` and name.

@@ -8,25 +8,27 @@ use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, TypeMeta};
+use kube::api::{Api, ApiResource, GroupVersionKind};
 use kube::core::gvk::GroupVersion;
 use kube::discovery::{Scope, pinned_kind};
 use kube::error::DiscoveryError;
 use kube::runtime::watcher::{self, Event};
 use kube::runtime::{WatchStreamExt, watcher as watch_objects};
-use kube::{Client, ResourceExt};
+use kube::{Client, Resource, ResourceExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
+use crate::controller::cluster::discovery::{Discovered, Inventory};
 use crate::controller::cluster::equivalents;
+use crate::controller::cluster::item::Item;
 use crate::controller::cluster::object::{BreakGlassObject, Content, Object, ObjectKey};
 use crate::controller::cluster::state::{Change, KindKey, Watched};
 use crate::controller::limits::{
     DISCOVERY_INTERVAL, KIND_INTERVAL, PARAMS_MAX, RETRY_INTERVAL, RETRY_INTERVAL_MAX,
     WATCH_SECONDS_MAX,
 };
-use crate::json::Document;
+use crate::json::Node;
 use crate::policy::api::{
     BreakGlass, ImagePolicy, MutatingPolicy, PolicyBinding, TrustRoot, ValidatingPolicy,
 };
@@ -167,27 +169,21 @@ async fn watch_params_once(
     }
 }
 
-/// Asks again and again which resources serve the same objects.
-pub(in crate::controller::cluster) fn watch_equivalents(client: Client, changes: Changes) -> Task {
+/// Tells which resources serve the same objects, whenever that changes.
+pub(in crate::controller::cluster) fn watch_equivalents(
+    mut discovered: Discovered,
+    changes: Changes,
+) -> Task {
     Task::spawn(async move {
-        let mut last = None;
-        loop {
-            let wait = match equivalents::discover(&client).await {
-                Ok(rows) if last.as_ref() == Some(&rows) => DISCOVERY_INTERVAL,
-                Ok(rows) => {
-                    let change = Change::Equivalents(equivalents::table(&rows));
-                    last = Some(rows);
-                    if send(&changes, change).await.is_err() {
-                        return;
-                    }
-                    DISCOVERY_INTERVAL
+        let mut last: Option<Arc<Inventory>> = None;
+        while let Some(served) = discovered.changed().await {
+            if last.is_none_or(|last| last.resources != served.resources) {
+                let change = Change::Equivalents(equivalents::table(&served.resources));
+                if send(&changes, change).await.is_err() {
+                    return;
                 }
-                Err(error) => {
-                    tracing::warn!(%error, "can't find out which resources there are");
-                    RETRY_INTERVAL_MAX
-                }
-            };
-            sleep(wait).await;
+            }
+            last = Some(served);
         }
     })
 }
@@ -228,7 +224,7 @@ struct Watch {
 impl Watch {
     /// Tells every change. Ends when the kind is gone, if that is of interest.
     async fn run(&self, ends_when_unserved: bool) -> Result<Ended, Closed> {
-        let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &self.resource);
+        let api: Api<Item> = Api::all_with(self.client.clone(), &self.resource);
         let config = watcher::Config::default().timeout(WATCH_SECONDS_MAX);
         let events = watch_objects(api, config).backoff(Backoff::default());
         pin_mut!(events);
@@ -275,13 +271,7 @@ impl Watch {
         send(&self.changes, Change::Complete(self.watched.clone())).await
     }
 
-    fn object(&self, mut object: DynamicObject) -> Object {
-        // Items of lists don't say what they are.
-        object.types.get_or_insert_with(|| TypeMeta {
-            api_version: self.resource.api_version.clone(),
-            kind: self.resource.kind.clone(),
-        });
-        let status = object.data.get("status").cloned();
+    fn object(&self, item: Item) -> Object {
         let is_ours = matches!(
             self.watched,
             Watched::Validating | Watched::Mutating | Watched::Images | Watched::Bindings
@@ -291,19 +281,22 @@ impl Watch {
                 self.watched,
                 Watched::TrustRoots | Watched::NativeValidating | Watched::NativeBindings
             );
-        let (key, uid) = (key(&object), object.uid().unwrap_or_default());
-        let generation = object.metadata.generation;
-        let resource_version = object.resource_version().unwrap_or_default();
-        let value = serde_json::to_value(&object).map_err(|error| error.to_string());
-        let content = value.and_then(|value| {
-            if is_policy {
-                manifest::from_value(value).map(|manifest| Content::Manifest(Box::new(manifest)))
-            } else if self.watched == Watched::BreakGlasses {
-                break_glass(value).map(|glass| Content::BreakGlass(Arc::new(glass)))
-            } else {
-                Ok(Content::Document(Arc::new(Document::from_value(&value))))
-            }
-        });
+        let (key, uid) = (key(&item), item.uid().unwrap_or_default());
+        let generation = item.meta().generation;
+        let resource_version = item.resource_version().unwrap_or_default();
+        let document = item.document(&self.resource);
+        // A status that we would not write is as good as none.
+        let status = document.root().get("status").filter(|_| is_ours).map(Node::to_value);
+        let status = status.and_then(|status| serde_json::from_value(status).ok());
+        let content = if is_policy {
+            let manifest = manifest::from_value(document.root().to_value());
+            manifest.map(|manifest| Content::Manifest(Box::new(manifest)))
+        } else if self.watched == Watched::BreakGlasses {
+            break_glass(document.root().to_value())
+                .map(|glass| Content::BreakGlass(Arc::new(glass)))
+        } else {
+            Ok(Content::Document(Arc::new(document)))
+        };
         if let Err(error) = &content {
             let (kind, name) = (&self.resource.kind, &key.name);
             tracing::error!(
@@ -316,8 +309,6 @@ impl Watch {
             Ok(content) => (Some(content), None),
             Err(problem) => (None, Some(problem)),
         };
-        // A status that we would not write is as good as none.
-        let status = status.filter(|_| is_ours).and_then(|s| serde_json::from_value(s).ok());
         Object { key, uid, generation, resource_version, content, problem, status }
     }
 }
@@ -380,8 +371,8 @@ impl kube::runtime::utils::Backoff for Backoff {
     fn reset(&mut self) {}
 }
 
-fn key(object: &DynamicObject) -> ObjectKey {
-    ObjectKey { namespace: object.namespace().unwrap_or_default(), name: object.name_any() }
+fn key(item: &Item) -> ObjectKey {
+    ObjectKey { namespace: item.namespace().unwrap_or_default(), name: item.name_any() }
 }
 
 fn is_unserved(error: &watcher::Error) -> bool {

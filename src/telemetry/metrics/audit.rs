@@ -35,6 +35,23 @@ pub struct KindLabels {
     pub resource: String,
 }
 
+/// A policy that can't be asked about what exists: it must exist.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct LeftOutLabels {
+    /// The word for the kind of the policy.
+    pub kind: &'static str,
+    /// The policy.
+    pub policy: String,
+    /// Why, in a word.
+    pub reason: &'static str,
+}
+
+/// What became of an Event about an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    result: &'static str,
+}
+
 /// How much there is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AuditTotals {
@@ -56,6 +73,8 @@ pub(in crate::telemetry::metrics) struct AuditFamilies {
     delay: Option<Histogram>,
     edited: Counter,
     unreadable: Family<KindLabels, Gauge>,
+    left_out: Family<LeftOutLabels, Gauge>,
+    events: Family<EventLabels, Counter>,
 }
 
 impl AuditFamilies {
@@ -90,6 +109,16 @@ impl AuditFamilies {
             "Kinds of objects that policies are about and that can't be read",
             self.unreadable.clone(),
         );
+        r.register(
+            "audit_policies_left_out",
+            "Policies of the API server in force that can't be asked about what exists",
+            self.left_out.clone(),
+        );
+        r.register(
+            "audit_events",
+            "Events about objects that newly fail a policy",
+            self.events.clone(),
+        );
         self.delay = Some(delay);
     }
 }
@@ -103,26 +132,49 @@ impl Metrics {
         }
     }
 
-    /// What is known of everything that exists.
-    pub fn audit(
-        &self,
-        totals: AuditTotals,
-        findings: impl IntoIterator<Item = (FindingLabels, u64)>,
-    ) {
+    /// How much is known.
+    pub fn audit(&self, totals: AuditTotals) {
         self.audit.objects.set(totals.objects as i64);
         self.audit.covered.set(totals.covered as i64);
         self.audit.backlog.set(totals.backlog as i64);
-        // Policies that are gone go from here too.
-        self.audit.findings.clear();
+    }
+
+    /// What policies found. What is not among it stays as it was.
+    pub fn findings(&self, findings: impl IntoIterator<Item = (FindingLabels, u64)>) {
         for (labels, count) in findings {
-            self.audit.findings.get_or_create(&labels).set(count as i64);
+            // A policy that finds nothing is told by a zero, so that whoever watches it sees that.
+            if count == 0 && labels.result != "fail" {
+                self.audit.findings.remove(&labels);
+            } else {
+                self.audit.findings.get_or_create(&labels).set(count as i64);
+            }
         }
+    }
+
+    /// Nothing is known of what policies found.
+    pub fn no_findings(&self) {
+        self.audit.findings.clear();
     }
 
     /// Another replica audits from now on.
     pub fn audit_ended(&self) {
-        self.audit(AuditTotals::default(), []);
+        self.audit(AuditTotals::default());
+        self.no_findings();
         self.unreadable([]);
+        self.left_out([]);
+    }
+
+    /// All policies that can't be asked about what exists. Who calls bounds how many.
+    pub fn left_out(&self, policies: impl IntoIterator<Item = (LeftOutLabels, usize)>) {
+        self.audit.left_out.clear();
+        for (labels, count) in policies {
+            self.audit.left_out.get_or_create(&labels).set(count as i64);
+        }
+    }
+
+    /// Events about objects were `written`, `failed` to be, or were `left_out` because there were too many.
+    pub fn events(&self, result: &'static str, count: u64) {
+        self.audit.events.get_or_create(&EventLabels { result }).inc_by(count);
     }
 
     /// All kinds that can't be audited because they can't be read. Who calls bounds how many.

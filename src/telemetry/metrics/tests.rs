@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::telemetry::metrics::{
-    Answer, AuditTotals, FindingLabels, ImageAnswer, ImageResult, KindLabels, LedgerTotals,
+    Answer, FindingLabels, ImageAnswer, ImageResult, KindLabels, LedgerTotals, LeftOutLabels,
     Metrics, Operation, PolicyCount, PolicyResult, Question, Refusal, Webhook, Written,
 };
 
@@ -100,9 +100,12 @@ fn every_family_is_documented_and_exists() {
     metrics.watched("params", 1);
     metrics.registered([(Webhook::Validate, 1), (Webhook::Mutate, 1)], 1);
     let labels = FindingLabels { kind: "k", policy: "a".into(), severity: "high", result: "fail" };
-    metrics.audit(AuditTotals::default(), [(labels, 1)]);
+    metrics.findings([(labels, 1)]);
     let kind = KindLabels { group: "g".into(), resource: "r".into() };
     metrics.unreadable([(kind, 1)]);
+    let policy = LeftOutLabels { kind: "k", policy: "a".into(), reason: "user" };
+    metrics.left_out([(policy, 1)]);
+    metrics.events("written", 1);
     let text = metrics.text();
     let mut families: Vec<String> = text
         .lines()

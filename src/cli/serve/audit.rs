@@ -1,0 +1,50 @@
+//! What is said on the command line about the audit of what exists.
+
+use clap::{Args, ValueEnum};
+
+use crate::audit::report::Flavor;
+use crate::controller::audit::Options;
+
+/// Whether and how the cluster is audited.
+#[derive(Debug, Args)]
+pub struct AuditArgs {
+    /// Leaves out the audit of what exists
+    #[arg(long)]
+    no_audit: bool,
+    /// In which shape the audit writes reports to the cluster
+    #[arg(long, value_enum, default_value_t = Reports::Openreports, conflicts_with = "no_audit")]
+    reports: Reports,
+    /// Lists what passes in reports too, beside what fails
+    #[arg(long, conflicts_with = "no_audit")]
+    report_passes: bool,
+    /// Writes an Event on each object that newly fails a policy, as far as there are not too many
+    #[arg(long, conflicts_with = "no_audit")]
+    audit_events: bool,
+}
+
+/// In which shape reports are written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Reports {
+    /// Report and ClusterReport of openreports.io
+    Openreports,
+    /// PolicyReport and ClusterPolicyReport of wgpolicyk8s.io
+    Policyreports,
+    /// None: findings are only counted
+    None,
+}
+
+impl AuditArgs {
+    /// How to audit, if at all. Our own policies are not about these namespaces.
+    pub fn options(&self, excluded_namespaces: &[String]) -> Option<Options> {
+        (!self.no_audit).then(|| Options {
+            reports: match self.reports {
+                Reports::Openreports => Some(Flavor::OpenReports),
+                Reports::Policyreports => Some(Flavor::PolicyReport),
+                Reports::None => None,
+            },
+            lists_passes: self.report_passes,
+            events: self.audit_events,
+            excluded_namespaces: excluded_namespaces.to_vec(),
+        })
+    }
+}

@@ -64,7 +64,7 @@ pub fn run(args: &DiffArgs) -> Result<Exit, Failure> {
     match args.output {
         Format::Text => text(out, &found)?,
         Format::Json => {
-            serde_json::to_writer_pretty(&mut *out, &found).map_err(Failure::new)?;
+            serde_json::to_writer_pretty(&mut *out, &found).map_err(io::Error::from)?;
             writeln!(out)?;
         }
     }

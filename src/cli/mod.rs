@@ -75,29 +75,34 @@ impl From<Exit> for ExitCode {
 
 /// Why a command could not do its work.
 #[derive(Debug)]
-pub struct Failure(String);
+pub struct Failure {
+    message: String,
+    /// Whoever read what was written has seen enough.
+    is_of_pipe: bool,
+}
 
 impl Failure {
     /// What went wrong, in words.
     pub fn new(message: impl fmt::Display) -> Failure {
-        Failure(message.to_string())
+        Failure { message: message.to_string(), is_of_pipe: false }
     }
 
     /// What went wrong with a file.
     pub fn file(path: &Path, why: &dyn fmt::Display) -> Failure {
-        Failure(format!("{}: {why}", path.display()))
+        Failure::new(format_args!("{}: {why}", path.display()))
     }
 }
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.message)
     }
 }
 
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Failure {
-        Failure::new(error)
+        let is_of_pipe = error.kind() == io::ErrorKind::BrokenPipe;
+        Failure { is_of_pipe, ..Failure::new(error) }
     }
 }
 
@@ -122,7 +127,10 @@ pub fn main() -> ExitCode {
     match ended {
         Ok(exit) => exit.into(),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            // `| head` is no error that anybody wants to hear of.
+            if !failure.is_of_pipe {
+                eprintln!("error: {failure}");
+            }
             Exit::Usage.into()
         }
     }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -114,8 +115,13 @@ pub fn write(path: &Path, identities: &BTreeSet<Identity>) -> Result<(), Failure
     text.push('\n');
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let failed = |error: std::io::Error| Failure::file(path, &error);
-    let mut new =
-        tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
+    // What is no file can't be replaced by one.
+    if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+        return fs::write(path, text).map_err(failed);
+    }
+    let mut new = tempfile::Builder::new();
+    let new = new.permissions(fs::Permissions::from_mode(0o666));
+    let mut new = new.tempfile_in(folder.unwrap_or(Path::new("."))).map_err(failed)?;
     new.write_all(text.as_bytes()).map_err(failed)?;
     new.persist(path).map_err(|error| Failure::file(path, &error.error))?;
     Ok(())
@@ -156,6 +162,13 @@ mod tests {
         assert_ne!(one, identity(&finding("y", 0, "apps/v1", "says this")));
         assert_ne!(one, identity(&finding("x", 1, "apps/v1", "says this")));
         assert_ne!(one, identity(&finding("x", 0, "v1", "says this")));
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_replaced() {
+        let error = write(Path::new("/dev/full"), &BTreeSet::new()).unwrap_err();
+        assert!(error.to_string().starts_with("/dev/full: "), "{error}");
+        assert!(!fs::metadata("/dev/full").unwrap().is_file());
     }
 
     #[test]

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use serde_json::json;
 
+use crate::audit::plan::Plan;
 use crate::audit::{Finding, Verdict};
 use crate::cli::audit::baseline::Baseline;
 use crate::cli::audit::output::{Format, table};
@@ -50,12 +51,12 @@ type Key = (Arc<str>, u64, String, String);
 pub fn compare(
     sources: &[Source],
     survey: &Survey,
-    [old, new]: [&Snapshot; 2],
+    [old, new]: [(&Snapshot, &Plan); 2],
     threads: Option<usize>,
 ) -> Result<Compared, Failure> {
-    let audit = |snapshot: &Snapshot| -> Result<Report, Failure> {
+    let audit = |(snapshot, plan): (&Snapshot, &Plan)| -> Result<Report, Failure> {
         let mut tally = Tally::new(snapshot, Baseline::default(), Grave::Nothing, false);
-        work::audit(sources, survey, snapshot, threads, |done| tally.add(done))?;
+        work::audit(sources, survey, (snapshot, plan), threads, |done| tally.add(done))?;
         let report = tally.finish(Places::default());
         if report.more > 0 {
             return Err(Failure::new(format!(

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use crate::audit::Served;
-use crate::cli::cluster::Resource;
+use crate::audit::plan::ServedKind;
 use crate::json::{Document, Node};
 use crate::policy::scope::{is_cluster_kind, plural};
 
@@ -39,9 +39,9 @@ impl Kinds {
     }
 
     /// Adds what a cluster serves.
-    pub fn add_served(&mut self, resource: &Resource) {
-        let Resource { group, kind, plural, namespaced, .. } = resource;
-        self.custom.insert((group.clone(), kind.clone()), (plural.clone(), *namespaced));
+    pub fn add_served(&mut self, served: &ServedKind) {
+        let ServedKind { group, kind, resource, is_namespaced, .. } = served;
+        self.custom.insert((group.clone(), kind.clone()), (resource.clone(), *is_namespaced));
     }
 
     /// Where objects of this kind are served.

@@ -20,12 +20,14 @@ mod survey;
 mod tally;
 mod work;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 
+use crate::audit::plan::{Plan, plan};
 use crate::cel::Version;
 use crate::cli::audit::baseline::Baseline;
 use crate::cli::audit::output::Format;
@@ -35,8 +37,9 @@ use crate::cli::audit::tally::{Grave, Tally};
 use crate::cli::cluster::Cluster;
 use crate::cli::reach::Reach;
 use crate::cli::{Exit, Failure, diagnostics, files};
+use crate::controller::audit::is_outside;
 use crate::policy::Definitions;
-use crate::policy::api::{NamedRule, Severity};
+use crate::policy::api::Severity;
 use crate::policy::snapshot::Snapshot;
 
 /// Asks policies about objects that exist, in files, folders, saved dumps or standard input.
@@ -137,14 +140,19 @@ pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     }
     let prepared = prepare(args)?;
     let Prepared { sources, survey, snapshots } = &prepared;
-    if let [(old, _), (new, _)] = snapshots.as_slice() {
-        let compared = compare::compare(sources, survey, [old, new], args.threads)?;
+    if let [old, new] = snapshots.as_slice() {
+        let both = [(&old.snapshot, &old.plan), (&new.snapshot, &new.plan)];
+        let compared = compare::compare(sources, survey, both, args.threads)?;
         write(args, |out| compare::write(out, args.output, &compared, is_terminal(args)))?;
         return Ok(compared.exit());
     }
-    let [(snapshot, definitions), ..] = snapshots.as_slice() else {
+    let [Set { snapshot, definitions, plan }, ..] = snapshots.as_slice() else {
         return Err(Failure::new("there are no policies"));
     };
+    // Whoever names the wrong folder has to hear of it.
+    if snapshot.policies().next().is_none() {
+        return Err(Failure::new("there are no policies"));
+    }
     let baseline = match &args.baseline {
         Some(file) => Baseline::read(file)?,
         None => Baseline::default(),
@@ -152,13 +160,16 @@ pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     let grave = args.fail_on.map_or(Grave::Failures, FailOn::grave);
     let mut tally = Tally::new(snapshot, baseline, grave, args.write_baseline.is_some());
     let progress = progress::Progress::new(survey.bytes);
-    work::audit(sources, survey, snapshot, args.threads, |done| {
+    work::audit(sources, survey, (snapshot, plan), args.threads, |done| {
         progress.add(done.bytes);
         tally.add(done)
     })?;
     progress.finish();
     let report = tally.finish(places::Places::new(definitions));
     write(args, |out| output::write(out, args.output, &report, is_terminal(args)))?;
+    if report.objects == 0 && report.unreadable.is_empty() && !args.cluster {
+        return Err(Failure::new("there are no objects"));
+    }
     if let Some(file) = &args.write_baseline {
         report.write_baseline(file)?;
         let known = report.identities.len();
@@ -172,8 +183,17 @@ pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
 struct Prepared {
     sources: Vec<Source>,
     survey: Survey,
-    /// One, or two that are compared; with what they were made of.
-    snapshots: Vec<(Snapshot, Definitions)>,
+    /// One, or two that are compared.
+    snapshots: Vec<Set>,
+}
+
+/// Policies that are asked.
+struct Set {
+    snapshot: Snapshot,
+    /// What it was made of.
+    definitions: Definitions,
+    /// Which of them are asked about what of a cluster.
+    plan: Plan,
 }
 
 fn prepare(args: &AuditArgs) -> Result<Prepared, Failure> {
@@ -185,36 +205,39 @@ fn prepare(args: &AuditArgs) -> Result<Prepared, Failure> {
         }
     };
     let mut sources = sources::open(&args.files)?;
-    let mut served = Vec::new();
+    let mut cluster = None;
     if args.cluster || args.policies_from_cluster {
-        let cluster = Arc::new(Cluster::connect(&args.reach)?);
-        served = cluster.served()?;
+        let connected = Cluster::connect(&args.reach)?;
+        let served = connected.served()?;
         for set in &mut sets {
             if args.policies_from_cluster {
-                let found = cluster.policies()?;
+                let found = connected.policies()?;
                 set.validating.extend(found.validating);
                 set.mutating.extend(found.mutating);
                 set.bindings.extend(found.bindings);
             }
-            cluster.add_facts(set, &served)?;
+            connected.add_facts(set, &served)?;
         }
-        if args.cluster {
-            let rules: Vec<NamedRule> = (sets.iter().flat_map(|set| &set.validating))
-                .flat_map(|policy| policy.spec.match_constraints.resource_rules.clone())
-                .collect();
-            sources = Source::of_cluster(&cluster, Cluster::matched(&served, &rules));
-        }
+        cluster = Some((Arc::new(connected), served));
     }
     let mut survey = survey::survey(&sources, &sets);
-    for resource in &served {
-        survey.kinds.add_served(resource);
-    }
     let mut snapshots = Vec::with_capacity(sets.len());
-    for mut set in sets {
-        survey.add_to(&mut set);
-        snapshots.push((Snapshot::build(set.clone(), args.version, None), set));
+    for mut definitions in sets {
+        survey.add_to(&mut definitions);
+        let snapshot = Snapshot::build(definitions.clone(), args.version, None);
+        snapshots.push(Set { snapshot, definitions, plan: Plan::new() });
     }
-    for (snapshot, _) in &snapshots {
+    if let Some((cluster, served)) = cluster {
+        served.kinds.iter().for_each(|kind| survey.kinds.add_served(kind));
+        if args.cluster {
+            for set in &mut snapshots {
+                set.plan = plan(set.snapshot.policies(), &served.kinds, is_outside);
+            }
+            let kinds = snapshots.iter().flat_map(|set| set.plan.keys().cloned());
+            sources = Source::of_cluster(&cluster, kinds.collect::<BTreeSet<_>>());
+        }
+    }
+    for Set { snapshot, .. } in &snapshots {
         for finding in diagnostics::of(snapshot).iter().chain(&diagnostics::orphans(snapshot, &[]))
         {
             eprintln!("warning: {finding}");

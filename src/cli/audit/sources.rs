@@ -6,7 +6,8 @@ use std::io::{self, BufReader, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::cli::cluster::{Cluster, Resource};
+use crate::audit::plan::ServedKind;
+use crate::cli::cluster::Cluster;
 use crate::cli::{Failure, files};
 use crate::policy::manifest::Pieces;
 
@@ -23,7 +24,7 @@ pub struct Source {
 enum Place {
     Path(PathBuf),
     Spooled(File),
-    Cluster(Arc<Cluster>, Resource),
+    Cluster(Arc<Cluster>, ServedKind),
 }
 
 impl Source {
@@ -36,23 +37,34 @@ impl Source {
                 file.rewind()?;
                 Box::new(file)
             }
-            Place::Cluster(cluster, resource) => Box::new(cluster.pages(resource)),
+            Place::Cluster(cluster, kind) => Box::new(cluster.pages(kind)),
         };
         Ok(Pieces::new(&self.name, BufReader::with_capacity(BUFFER_BYTES, input)))
     }
 
     /// All objects of these kinds in a cluster.
-    pub fn of_cluster(cluster: &Arc<Cluster>, resources: Vec<Resource>) -> Vec<Source> {
-        let source = |resource: Resource| Source {
-            name: format!("{}.{}", resource.plural, resource.group).trim_end_matches('.').into(),
-            place: Place::Cluster(Arc::clone(cluster), resource),
+    pub fn of_cluster(
+        cluster: &Arc<Cluster>,
+        kinds: impl IntoIterator<Item = ServedKind>,
+    ) -> Vec<Source> {
+        let source = |kind: ServedKind| Source {
+            name: format!("{}.{}", kind.resource, kind.group).trim_end_matches('.').into(),
+            place: Place::Cluster(Arc::clone(cluster), kind),
         };
-        resources.into_iter().map(source).collect()
+        kinds.into_iter().map(source).collect()
+    }
+
+    /// The kind of which it has all objects, if it is a cluster.
+    pub fn kind(&self) -> Option<&ServedKind> {
+        match &self.place {
+            Place::Cluster(_, kind) => Some(kind),
+            Place::Path(_) | Place::Spooled(_) => None,
+        }
     }
 
     /// Whether it is a file, with lines.
     pub fn is_file(&self) -> bool {
-        !matches!(self.place, Place::Cluster(..))
+        self.kind().is_none()
     }
 }
 

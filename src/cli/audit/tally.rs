@@ -147,8 +147,9 @@ impl Tally {
         }
         for object in done.objects {
             let report = &mut self.report;
-            report.objects += 1;
-            report.covered += u64::from(object.summary.total() > 0);
+            report.objects += u64::from(!done.is_again);
+            let is_covered = object.summary.total() > 0;
+            report.covered += u64::from(is_covered && !done.is_again);
             report.summary += object.summary;
             match report.namespaces.get_mut(&object.called.namespace) {
                 Some(known) => *known += object.summary,

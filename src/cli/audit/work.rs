@@ -5,15 +5,16 @@
 //! What is on its way has at most [`FLIGHT_BYTES_MAX`] bytes of text, however long the files are and however slow whoever takes
 //! the results is.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZero;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use crate::admission::{Facts, NamespaceObject, Need, ROUNDS_MAX};
+use crate::audit::plan::Plan;
 use crate::audit::report::Summary;
-use crate::audit::{Auditor, Examined, Existing, Finding, ObjectRef};
+use crate::audit::{Auditor, Chosen, Examined, Existing, Finding, ObjectRef};
 use crate::cel::Arena;
 use crate::cli::Failure;
 use crate::cli::audit::kinds::Plurals;
@@ -43,6 +44,8 @@ const THREADS_MAX: usize = 64;
 pub struct Done {
     /// The name of the file; empty for what came from a cluster.
     pub file: Arc<str>,
+    /// Whether the objects are there already, in another version.
+    pub is_again: bool,
     /// Bytes of text.
     pub bytes: u64,
     /// What was found in it, in order.
@@ -79,14 +82,14 @@ pub struct Object {
     pub trouble: Option<String>,
 }
 
-/// Asks all policies about all objects.
+/// Asks all policies about all objects: about those of a cluster as the plan has it.
 ///
 /// # Errors
 /// The first that `take` answers with.
-pub fn audit(
+pub fn audit<'s>(
     sources: &[Source],
     survey: &Survey,
-    snapshot: &Snapshot,
+    (snapshot, plan): (&'s Snapshot, &'s Plan),
     threads: Option<usize>,
     mut take: impl FnMut(Done) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -94,12 +97,12 @@ pub fn audit(
     let cores = || thread::available_parallelism().map_or(1, NonZero::get);
     let threads = threads.unwrap_or_else(cores).clamp(1, THREADS_MAX);
     let flight = Flight::default();
-    let (batches, waiting) = sync_channel::<Batch>(BATCHES_MAX);
+    let (batches, waiting) = sync_channel::<Batch<'s>>(BATCHES_MAX);
     let (results, done) = sync_channel::<(usize, usize, Done)>(BATCHES_MAX);
     let waiting = Mutex::new(waiting);
     thread::scope(|scope| {
         let (flight, waiting, auditor) = (&flight, &waiting, &auditor);
-        scope.spawn(move || read(sources, flight, &batches));
+        scope.spawn(move || read(sources, plan, flight, &batches));
         for _ in 0..threads {
             let results = results.clone();
             scope.spawn(move || work(waiting, &Worker { snapshot, survey, auditor }, &results));
@@ -123,10 +126,12 @@ pub fn audit(
 }
 
 /// Some pieces of a file.
-struct Batch {
+struct Batch<'s> {
     number: usize,
     file: Arc<str>,
-    is_file: bool,
+    /// The policies that are asked, if it is of a cluster.
+    chosen: Option<&'s Chosen>,
+    is_again: bool,
     pieces: Vec<Result<Piece, ManifestError>>,
     bytes: usize,
 }
@@ -158,13 +163,23 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Reads all files. Ends early if nobody takes the batches.
-fn read(sources: &[Source], flight: &Flight, batches: &SyncSender<Batch>) {
+fn read<'s>(sources: &[Source], plan: &'s Plan, flight: &Flight, batches: &SyncSender<Batch<'s>>) {
     let mut number = 0;
+    let mut listed = HashSet::new();
     for source in sources {
+        let (mut chosen, mut is_again) = (None, false);
+        if let Some(kind) = source.kind() {
+            chosen = plan.get(kind);
+            // It is there for another plan.
+            if chosen.is_none() {
+                continue;
+            }
+            is_again = !listed.insert((&kind.group, &kind.resource));
+        }
         let mut send = |pieces: Vec<Result<Piece, ManifestError>>, bytes: usize| {
             flight.start(bytes);
-            let (file, is_file) = (Arc::clone(&source.name), source.is_file());
-            let batch = Batch { number, file, is_file, pieces, bytes };
+            let file = Arc::clone(&source.name);
+            let batch = Batch { number, file, chosen, is_again, pieces, bytes };
             number += 1;
             batches.send(batch).is_ok()
         };
@@ -194,6 +209,7 @@ fn read(sources: &[Source], flight: &Flight, batches: &SyncSender<Batch>) {
 }
 
 /// What a worker needs.
+#[derive(Clone, Copy)]
 struct Worker<'w, 's> {
     snapshot: &'s Snapshot,
     survey: &'w Survey,
@@ -209,16 +225,21 @@ struct Kept {
     arena: Arena,
 }
 
-fn work(
-    waiting: &Mutex<Receiver<Batch>>,
-    worker: &Worker<'_, '_>,
+fn work<'s>(
+    waiting: &Mutex<Receiver<Batch<'s>>>,
+    worker: &Worker<'_, 's>,
     results: &SyncSender<(usize, usize, Done)>,
 ) {
     let mut kept = Kept::default();
     loop {
         let Ok(batch) = lock(waiting).recv() else { return };
-        let Batch { number, file, is_file, pieces, bytes } = batch;
-        let mut done = Done { bytes: bytes as u64, ..Done::default() };
+        let Batch { number, file, chosen, is_again, pieces, bytes } = batch;
+        let mut done = Done { bytes: bytes as u64, is_again, ..Done::default() };
+        let mut auditor = worker.auditor.clone();
+        if let Some(chosen) = chosen {
+            auditor = auditor.only(chosen);
+        }
+        let worker = Worker { auditor: &auditor, ..*worker };
         for piece in pieces {
             match piece.and_then(|piece| piece.objects(&file)) {
                 Ok(objects) => {
@@ -230,7 +251,7 @@ fn work(
                 Err(error) => done.unreadable.push(error),
             }
         }
-        if is_file {
+        if chosen.is_none() {
             done.file = file;
         } else {
             // The pages of a cluster have lines that nobody can look at.

@@ -9,9 +9,10 @@ use crate::tuf_repository::TufRepository;
 use crate::{PATIENCE, PEACE, Space, WORLD, pod};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
 use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
 
 /// A policy over the registry of the run, for Pods of the namespace.
-fn policy(space: &Space, authority: &Value) -> String {
+pub fn policy_with(space: &Space, authority: &Value) -> String {
     json!({
         "apiVersion": "portcullis.dev/v1alpha1", "kind": "ImagePolicy",
         "metadata": {"name": space.name},
@@ -30,11 +31,27 @@ fn policy(space: &Space, authority: &Value) -> String {
     .to_string()
 }
 
-fn key_pair() -> String {
-    let folder = WORLD.run.folder.join("cosign");
+/// A key pair in a folder of its own, and its public half.
+pub fn key_pair(name: &str) -> (PathBuf, String) {
+    let folder = WORLD.run.folder.join("cosign").join(name);
     std::fs::create_dir_all(&folder).unwrap();
     assert_eq!(cosign(&folder, &["generate-key-pair"]).code, 0);
-    std::fs::read_to_string(folder.join("cosign.pub")).unwrap()
+    let public = std::fs::read_to_string(folder.join("cosign.pub")).unwrap();
+    (folder, public)
+}
+
+/// Has cosign sign an image with the key of a folder.
+pub fn sign(folder: &Path, reference: &str) {
+    let arguments = [
+        "sign",
+        "--key",
+        "cosign.key",
+        "--tlog-upload=false",
+        "--use-signing-config=false",
+        "--yes",
+        reference,
+    ];
+    assert_eq!(cosign(folder, &arguments).code, 0);
 }
 
 #[test]
@@ -43,25 +60,15 @@ fn rejects_a_pod_with_an_unsigned_image() {
     let space = Space::open("unsigned");
     let host = WORLD.registry.host.clone();
     let image = |name: &str| Repository { host: host.clone(), name: name.to_owned() };
-    let public = key_pair();
+    let (folder, public) = key_pair("unsigned");
     let signed = image("signed").image("v1", "signed");
     image("unsigned").image("v1", "unsigned");
     let reference = format!("{host}/signed@{signed}");
-    let folder = WORLD.run.folder.join("cosign");
-    let arguments = [
-        "sign",
-        "--key",
-        "cosign.key",
-        "--tlog-upload=false",
-        "--use-signing-config=false",
-        "--yes",
-        &reference,
-    ];
-    assert_eq!(cosign(&folder, &arguments).code, 0);
+    sign(&folder, &reference);
     let bad = pod("bad", &format!("{host}/unsigned:v1"));
     let why = format!("image `{host}/unsigned:v1`: authority `release`: no signature was found");
     let authority = json!({"name": "release", "key": {"publicKey": public}});
-    space.apply_until(&policy(&space, &authority), &bad, &why);
+    space.apply_until(&policy_with(&space, &authority), &bad, &why);
 
     let said = space.kubectl.apply(&bad);
     println!("$ kubectl apply -f bad.yaml\n{}", said.stderr);
@@ -88,7 +95,7 @@ fn a_policy_waits_for_its_trust_root() {
     let authority = json!({"name": "logged", "key": {
         "publicKey": key, "transparencyLog": {"name": space.name},
     }});
-    space.apply(&policy(&space, &authority));
+    space.apply(&policy_with(&space, &authority));
     let says = |expect: &str| {
         eventually(expect, PATIENCE, || {
             let status = WORLD.kubectl.get("imagepolicy", &space.name)["status"].to_string();
@@ -114,12 +121,12 @@ fn the_api_server_refuses_what_makes_no_sense() {
     let space = Space::open("nonsense");
     let good = json!({"name": "a", "static": "Fail"});
     let spoiled = |spoil: &dyn Fn(&mut Value)| {
-        let mut policy: Value = serde_json::from_str(&policy(&space, &good)).unwrap();
+        let mut policy: Value = serde_json::from_str(&policy_with(&space, &good)).unwrap();
         spoil(&mut policy["spec"]);
         policy.to_string()
     };
     type Spoil<'a> = &'a dyn Fn(&mut Value);
-    let rows: [(Spoil<'_>, &str); 6] = [
+    let rows: [(Spoil<'_>, &str); 9] = [
         (
             &|spec| spec["required"] = json!(2),
             "required must not be more than there are authorities",
@@ -143,6 +150,25 @@ fn the_api_server_refuses_what_makes_no_sense() {
         (
             &|spec| spec["authorities"][0] = json!({"name": "a", "keyless": {"issuer": "i"}}),
             "exactly one of subject and subjectPattern is required",
+        ),
+        (
+            &|spec| spec["authorities"][0] = json!({"name": "a", "key": {"kms": "awskms:///a"}}),
+            "keys of key management systems are not supported",
+        ),
+        (
+            &|spec| {
+                let secret = json!({"namespace": "a", "name": "b"});
+                spec["authorities"][0] =
+                    json!({"name": "a", "key": {"publicKey": "a", "secretRef": secret}});
+            },
+            "exactly one of publicKey and secretRef is required",
+        ),
+        (
+            &|spec| {
+                spec["mutateDigest"] = json!(true);
+                spec["extractors"] = json!([{"name": "a", "expression": "object.spec.image"}]);
+            },
+            "mutateDigest can't be combined with extractors",
         ),
     ];
     for (spoil, expect) in rows {

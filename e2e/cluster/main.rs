@@ -37,6 +37,7 @@ mod kubectl;
 mod lessons;
 mod natively;
 mod outages;
+mod pinned;
 mod pki;
 #[allow(dead_code, reason = "only the chaos tests send signals")]
 mod processes;

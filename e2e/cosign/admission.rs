@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 /// A server with one policy, that asks these hosts without TLS.
-fn serve(policy: &Path, hosts: &[&str]) -> Program {
+pub fn serve(policy: &Path, hosts: &[&str]) -> Program {
     let plain: Vec<&str> = hosts.iter().flat_map(|host| ["--plain-http", host]).collect();
     Program::serve_with(policy, &plain)
 }
 
 /// A policy of its own for a test.
-fn policy(name: &str, more: Value) -> std::path::PathBuf {
+pub fn policy(name: &str, more: Value) -> std::path::PathBuf {
     let mut spec = json!({"authorities": [WORLD.key("release")]});
     spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     WORLD.write_policy(name, "**", spec)
 }
 
-fn pod(image: &str) -> Value {
+pub fn pod(image: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "app", "namespace": "default"},
         "spec": {"containers": [{"name": "app", "image": image}]},
@@ -29,7 +29,7 @@ fn pod(image: &str) -> Value {
 }
 
 /// A review of an object on its way from one form to another.
-fn review(resource: (&str, &str), kind: &str, old: Value, object: Value) -> Value {
+pub fn review(resource: (&str, &str), kind: &str, old: Value, object: Value) -> Value {
     let version = "v1";
     let (group, resource) = resource;
     let operation = if old.is_null() { "CREATE" } else { "UPDATE" };
@@ -47,7 +47,7 @@ pub fn created(image: &str) -> Value {
     review(("", "pods"), "Pod", Value::Null, pod(image))
 }
 
-fn message(response: &Value) -> &str {
+pub fn message(response: &Value) -> &str {
     response["status"]["message"].as_str().unwrap_or_default()
 }
 

@@ -20,6 +20,7 @@ mod hostile;
 mod http;
 mod keyless;
 mod logins;
+mod pinned;
 #[path = "../serve/program.rs"]
 #[allow(dead_code, reason = "shared with the tests of the server")]
 mod program;

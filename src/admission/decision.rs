@@ -61,6 +61,9 @@ impl<'s> Decision<'s> {
         let mut audited = Vec::new();
         for outcome in &outcomes {
             decision.warn_of_suspended(outcome, &mut audited);
+            for note in &outcome.notes {
+                decision.tell(format!("{}: {note}", subject(outcome)));
+            }
             for failure in outcome.failures.iter().filter(|failure| outcome.counts(failure)) {
                 if !matches!(failure.cause, Cause::Denied | Cause::Error) {
                     continue;
@@ -140,7 +143,10 @@ impl<'s> Decision<'s> {
     }
 
     fn warn(&mut self, outcome: &Outcome<'_>, failure: &Failure) {
-        let text = format!("Validation failed for {}: {}", subject(outcome), failure.message);
+        self.tell(format!("Validation failed for {}: {}", subject(outcome), failure.message));
+    }
+
+    fn tell(&mut self, text: String) {
         if !self.warnings.contains(&text) {
             self.warnings.push(text);
         }
@@ -152,10 +158,7 @@ impl<'s> Decision<'s> {
         for failure in outcome.failures.iter().filter(|failure| outcome.would_deny(failure)) {
             let (subject, until) = (subject(outcome), suspension.until);
             let message = &failure.message;
-            let text = format!("Break-glass until {until}: {subject} would deny this: {message}");
-            if !self.warnings.contains(&text) {
-                self.warnings.push(text);
-            }
+            self.tell(format!("Break-glass until {until}: {subject} would deny this: {message}"));
             if !outcome.actions().contains(&ValidationAction::Audit) {
                 audited.push(Audited::new(outcome, failure));
             }

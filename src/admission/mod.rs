@@ -68,4 +68,6 @@ fn suspend<'s>(outcomes: &mut [Outcome<'s>], snapshot: &'s Snapshot) {
 }
 
 #[cfg(test)]
+mod images_tests;
+#[cfg(test)]
 mod tests;

@@ -89,7 +89,7 @@ impl<'o> Existing<'o> {
     }
 
     /// The question whether it may be created, or updated to what it is.
-    pub(in crate::audit) fn request(&self, operation: Operation) -> Request<'_> {
+    pub fn request(&self, operation: Operation) -> Request<'_> {
         let is_update = operation == Operation::Update;
         let attributes = if is_update { &self.updated } else { &self.created };
         let attributes = attributes.get_or_init(|| self.attributes(operation));

@@ -20,7 +20,7 @@ use crate::cli::reach::Reach;
 use crate::controller::cluster::{Inventory, Item, discover, resource};
 use crate::json::Document;
 use crate::policy::Definitions;
-use crate::policy::api::{MutatingPolicy, PolicyBinding, ValidatingPolicy};
+use crate::policy::api::{ImagePolicy, MutatingPolicy, PolicyBinding, TrustRoot, ValidatingPolicy};
 use crate::policy::manifest::{self, Manifest};
 
 /// Objects in a page: some 3 MB of Pods. The API server reads no more from etcd at a time.
@@ -52,6 +52,8 @@ impl Cluster {
         let ours = [
             ApiResource::erase::<ValidatingPolicy>(&()),
             ApiResource::erase::<MutatingPolicy>(&()),
+            ApiResource::erase::<ImagePolicy>(&()),
+            ApiResource::erase::<TrustRoot>(&()),
             ApiResource::erase::<PolicyBinding>(&()),
         ];
         let native = [

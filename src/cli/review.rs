@@ -10,9 +10,12 @@ use clap::{Args, ValueEnum};
 
 use crate::admission::{Facts, NamespaceObject, Need, Phase, Snapshot, review, wire};
 use crate::cel::{Answer, Arena, Version};
+use crate::cli::images::{RegistryArgs, Verifier};
 use crate::cli::review::output::Reviewed;
 use crate::cli::review::requests::Asked;
 use crate::cli::{Exit, Failure, files};
+use crate::controller::now;
+use crate::policy::Request;
 
 /// How often one request may ask for facts that files don't have.
 const ROUNDS_MAX: usize = 64;
@@ -25,7 +28,8 @@ const ROUNDS_MAX: usize = 64;
 #[command(after_help = "Examples:
   portcullis review --policies policies/ pod.yaml
   kubectl get deployment web -o yaml | portcullis review --policies policies/ -
-  portcullis review --policies policies/ --with params.yaml -o json reviews.jsonl")]
+  portcullis review --policies policies/ --with params.yaml -o json reviews.jsonl
+  portcullis review --policies images.yaml --verify-images --registry-config ~/.docker/config.json pod.yaml")]
 pub struct ReviewArgs {
     /// AdmissionReviews or objects: YAML, JSON or JSON lines; `-` is standard input
     #[arg(required = true)]
@@ -45,6 +49,11 @@ pub struct ReviewArgs {
     /// The Kubernetes release whose CEL it is
     #[arg(long, default_value = "1.37")]
     version: Version,
+    /// Asks registries whether images pass. Without it nobody knows, and `failurePolicy` decides
+    #[arg(long)]
+    verify_images: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -68,10 +77,12 @@ pub fn run(args: &ReviewArgs) -> Result<Exit, Failure> {
     let sources: Vec<PathBuf> = args.policies.iter().chain(&args.with).cloned().collect();
     let snapshot = files::snapshot(&sources, args.version)?;
     output::broken(&mut io::stderr().lock(), &snapshot)?;
+    let images = args.verify_images.then(|| Verifier::new(&args.registry)).transpose()?;
+    let known = Known { images, authorizer: args.authorizer };
     let mut reviewed = Vec::new();
     for file in files::manifests(&args.files)? {
         for asked in requests::read(&file)? {
-            reviewed.push(decide(&asked, &snapshot, args)?);
+            reviewed.push(decide(&asked, &snapshot, &known)?);
         }
     }
     let out = &mut io::stdout().lock();
@@ -84,7 +95,7 @@ pub fn run(args: &ReviewArgs) -> Result<Exit, Failure> {
 }
 
 /// Both phases, as the API server has them.
-fn decide(asked: &Asked, snapshot: &Snapshot, args: &ReviewArgs) -> Result<Reviewed, Failure> {
+fn decide(asked: &Asked, snapshot: &Snapshot, known: &Known) -> Result<Reviewed, Failure> {
     let mut reviewed = Reviewed::new(&asked.source);
     let mut body = asked.review.clone();
     for phase in [Phase::Mutate, Phase::Validate] {
@@ -105,7 +116,7 @@ fn decide(asked: &Asked, snapshot: &Snapshot, args: &ReviewArgs) -> Result<Revie
                     }
                     break;
                 }
-                Err(need) if round < ROUNDS_MAX => answer(&need, &mut facts, args.authorizer),
+                Err(need) if round < ROUNDS_MAX => known.answer(&request, &need, &mut facts),
                 Err(need) => {
                     return Err(Failure::new(format!("{}: {need} is not known", asked.source)));
                 }
@@ -118,13 +129,27 @@ fn decide(asked: &Asked, snapshot: &Snapshot, args: &ReviewArgs) -> Result<Revie
     Ok(reviewed)
 }
 
-fn answer(need: &Need, facts: &mut Facts, authorizer: Authorizer) {
-    match need {
-        Need::Namespace(name) => facts.add_namespace(name, Some(NamespaceObject::named(name))),
-        Need::Authorization(check) => {
-            let allowed = authorizer == Authorizer::Allow;
-            facts.add_answer(check.as_ref().clone(), Answer { allowed, ..Answer::default() });
+/// What is known beside the files.
+struct Known {
+    images: Option<Verifier>,
+    authorizer: Authorizer,
+}
+
+impl Known {
+    fn answer(&self, request: &Request<'_>, need: &Need, facts: &mut Facts) {
+        match need {
+            Need::Namespace(name) => facts.add_namespace(name, Some(NamespaceObject::named(name))),
+            Need::Authorization(check) => {
+                let allowed = self.authorizer == Authorizer::Allow;
+                facts.add_answer(check.as_ref().clone(), Answer { allowed, ..Answer::default() });
+            }
+            Need::Images(needed) => match &self.images {
+                Some(verifier) => verifier.verify(request, need, facts),
+                None => {
+                    facts.add_unknown(needed, "no registry is asked here");
+                    facts.add_now(now());
+                }
+            },
         }
-        Need::Images(needed) => facts.add_unknown(needed, "no registry is asked here"),
     }
 }

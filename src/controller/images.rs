@@ -4,10 +4,12 @@
 //! # Guarantees
 //! - One verification for one image and policy at a time, however many requests wait for it.
 //! - A request waits at most [`ANSWER_TIMEOUT`]. The verification goes on, and the next request finds its answer.
-//! - What a registry could not say is unknown, and neither a permission nor a refusal: `failurePolicy` decides.
+//! - What a registry could not say is unknown, and neither a permission nor a refusal: `failurePolicy` decides, but for what
+//!   the policy trusts for a while because it was verified before.
 //! - What was found out with the credentials of one namespace is told to those who have the same credentials only.
 
 mod breaker;
+mod memory;
 pub mod pull_secrets;
 pub mod warm;
 
@@ -18,16 +20,18 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, Shared};
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::admission::{Facts, Need, Source};
 use crate::controller::images::breaker::Breaker;
+use crate::controller::images::memory::Memory;
 use crate::controller::images::pull_secrets::PullSecrets;
 use crate::controller::images::warm::Warmer;
 use crate::controller::now;
-use crate::images::Reference;
 use crate::images::registry::{Asked, Inquiry, Keyring, Registry, Trail};
+use crate::images::{Digest, Reference};
 use crate::policy::Request;
 use crate::policy::images::{ImageRules, Judgement, PullSecrets as Named, Verdict, judge};
 use crate::telemetry::Metrics;
@@ -39,6 +43,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long a verification may take when nobody waits any more.
 const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a command waits: for as long as a verification may take, and for its turn.
+const PATIENT_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// How many verifications are under way at once. Others wait their turn.
 const VERIFICATIONS_MAX: usize = 16;
@@ -68,31 +75,42 @@ pub struct WithImages<S> {
     inner: S,
     verifier: Arc<Verifier>,
     pull_secrets: Option<Arc<PullSecrets>>,
+    /// How long a request waits.
+    patience: Duration,
 }
 
 impl<S> WithImages<S> {
-    /// Asks registries through this client.
+    /// Asks registries through this client, by tasks of the runtime that it is made in.
     pub fn new(inner: S, registry: Arc<Registry>, metrics: Arc<Metrics>) -> WithImages<S> {
         let verifier = Verifier {
             registry,
             metrics,
             answers: Mutex::default(),
             breaker: Mutex::default(),
+            memory: Memory::default(),
+            tasks: Handle::current(),
             permits: Semaphore::new(VERIFICATIONS_MAX),
-            traces: None,
+            traces: OnceLock::new(),
         };
         let verifier = Arc::new(verifier);
         tokio::spawn(tell(Arc::downgrade(&verifier)));
-        WithImages { inner, verifier, pull_secrets: None }
+        WithImages { inner, verifier, pull_secrets: None, patience: ANSWER_TIMEOUT }
     }
 
     /// Makes spans of verifications.
     #[must_use]
-    pub fn traced(mut self, traces: Option<Traces>) -> WithImages<S> {
-        if let Some(verifier) = Arc::get_mut(&mut self.verifier) {
-            verifier.traces = traces;
+    pub fn traced(self, traces: Option<Traces>) -> WithImages<S> {
+        if let Some(traces) = traces {
+            // Nobody else does, and the first stays.
+            let _ = self.verifier.traces.set(traces);
         }
         self
+    }
+
+    /// For who waits as long as it takes, because nobody else waits for the answer.
+    #[must_use]
+    pub fn patient(self) -> WithImages<S> {
+        WithImages { patience: PATIENT_TIMEOUT, ..self }
     }
 
     /// What verifies beforehand, with the same answers.
@@ -126,11 +144,15 @@ impl<S: Source> Source for WithImages<S> {
         let keyring = self.keyring(request).await;
         let verifier = &self.verifier;
         let asker = Asker { keyring, uid: request.uid.to_owned() };
-        let asked = needed.images.iter().map(|image| verifier.answer(&needed.rules, image, &asker));
+        let asked = needed
+            .images
+            .iter()
+            .map(|image| verifier.answer(&needed.rules, image, &asker, self.patience));
         let answers = futures::future::join_all(asked).await;
         for (image, answer) in needed.images.iter().zip(answers) {
             facts.add_judgement(&needed.rules, image, answer);
         }
+        facts.add_now(now());
     }
 }
 
@@ -157,8 +179,11 @@ struct Verifier {
     metrics: Arc<Metrics>,
     answers: Mutex<HashMap<Key, Kept>>,
     breaker: Mutex<Breaker>,
+    memory: Memory,
+    /// Where verifications go on when whoever asked is gone.
+    tasks: Handle,
     permits: Semaphore,
-    traces: Option<Traces>,
+    traces: OnceLock<Traces>,
 }
 
 impl std::fmt::Debug for Verifier {
@@ -173,13 +198,33 @@ impl Verifier {
         rules: &Arc<ImageRules>,
         image: &Reference,
         asker: &Asker,
+        patience: Duration,
     ) -> Arc<Judgement> {
-        let unknown = |why: &str| Arc::new(Judgement::unknown(image, why));
+        let unknown = |why: &str| {
+            let unknown = Judgement::unknown(image, why);
+            Arc::new(self.recalled(rules, &self.key(rules, image, asker), unknown))
+        };
         let kept = self.kept(rules, image, asker);
-        match timeout(ANSWER_TIMEOUT, kept).await {
+        match timeout(patience, kept).await {
             Ok(Some(answer)) => answer,
             Ok(None) => unknown("its verification was cut off"),
             Err(_) => unknown("its verification is not done yet and goes on; try again"),
+        }
+    }
+
+    fn key(&self, rules: &ImageRules, image: &Reference, asker: &Asker) -> Key {
+        let mark = self.registry.mark(&asker.keyring, image);
+        (rules.fingerprint().to_owned(), image.clone(), mark)
+    }
+
+    /// What nobody knows, unless it was verified before and the policy trusts that.
+    fn recalled(&self, rules: &ImageRules, key: &Key, said: Judgement) -> Judgement {
+        match self.memory.recall(rules, key, &said, Instant::now()) {
+            Some(recalled) if said.verdict == Verdict::Unknown => {
+                self.metrics.image_answer(ImageAnswer::VerifiedBefore);
+                recalled
+            }
+            _ => said,
         }
     }
 
@@ -190,33 +235,20 @@ impl Verifier {
         image: &Reference,
         asker: &Asker,
     ) -> Shared<BoxFuture<'static, Option<Arc<Judgement>>>> {
-        let now = Instant::now();
-        let counts = |kept: &Kept| match kept.until.get() {
-            Some(until) => *until > now,
-            // On its way, unless it was cut off.
-            None => !matches!(kept.answer.peek(), Some(None)),
-        };
-        let mark = self.registry.mark(&asker.keyring, image);
-        let key = (rules.fingerprint().to_owned(), image.clone(), mark);
+        let key = self.key(rules, image, asker);
         let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(kept) = answers.get(&key).filter(|kept| counts(kept)) {
+        if let Some(kept) = answers.get(&key).filter(|kept| kept.counts()) {
             self.metrics.image_answer(ImageAnswer::Kept);
             return kept.answer.clone();
         }
         self.metrics.image_answer(ImageAnswer::Registry);
-        if answers.len() >= ANSWERS_MAX {
-            answers.retain(|_, kept| counts(kept));
-        }
-        if answers.len() >= ANSWERS_MAX {
-            // Whatever goes first is verified once more when it comes again.
-            let first = answers.keys().next().cloned();
-            first.and_then(|first| answers.remove(&first));
-        }
+        make_room(&mut answers);
         let until = Arc::new(OnceLock::new());
         let (verifier, ends) = (Arc::clone(self), Arc::clone(&until));
         let (rules, image, asker) = (Arc::clone(rules), image.clone(), asker.clone());
+        let known_as = key.clone();
         // On its own, so that it goes on when nobody waits for it any more.
-        let task = tokio::spawn(async move {
+        let task = self.tasks.spawn(async move {
             let began = Instant::now();
             let judgement = verifier.verify(&rules, &image, &asker).await;
             let result = match judgement.verdict {
@@ -226,11 +258,37 @@ impl Verifier {
             };
             verifier.metrics.image_verified(result, began.elapsed());
             let _ = ends.set(Instant::now() + lifetime(&image, judgement.verdict));
-            Arc::new(judgement)
+            if judgement.verdict == Verdict::Unknown {
+                return Arc::new(verifier.recalled(&rules, &known_as, judgement));
+            }
+            let judgement = Arc::new(judgement);
+            verifier.memory.take_in(&rules, &known_as, &judgement, (now(), Instant::now()));
+            verifier.keep_pinned(&rules, &known_as, &judgement);
+            judgement
         });
         let answer = task.map(Result::ok).boxed().shared();
         answers.insert(key, Kept { answer: answer.clone(), until });
         answer
+    }
+
+    /// Keeps what was said of a tag for the digest too that it is pinned to, which is asked for next.
+    fn keep_pinned(&self, rules: &ImageRules, (by, image, mark): &Key, said: &Judgement) {
+        let digest = said.digest.as_deref().map(Digest::parse);
+        let (Verdict::Passed, None, true, Some(Ok(digest))) =
+            (said.verdict, image.digest(), rules.pins_digests(), digest)
+        else {
+            return;
+        };
+        let image = image.at(&digest);
+        let said = Arc::new(Judgement { image: image.to_string(), ..said.clone() });
+        let until = OnceLock::from(Instant::now() + lifetime(&image, said.verdict));
+        let key = (by.clone(), image, *mark);
+        self.memory.take_in(rules, &key, &said, (now(), Instant::now()));
+        let answer = futures::future::ready(Some(said)).boxed().shared();
+        let kept = Kept { answer, until: Arc::new(until) };
+        let mut answers = self.answers.lock().unwrap_or_else(PoisonError::into_inner);
+        make_room(&mut answers);
+        answers.insert(key, kept);
     }
 
     async fn verify(&self, rules: &ImageRules, image: &Reference, asker: &Asker) -> Judgement {
@@ -264,7 +322,7 @@ impl Verifier {
         for Asked { host, result, took, .. } in asked {
             self.metrics.registry_asked(host, result, *took);
         }
-        let Some(traces) = &self.traces else { return };
+        let Some(traces) = self.traces.get() else { return };
         let questions: Vec<Step<'_>> = asked
             .iter()
             .map(|Asked { host, what, begun, took, result }| Step {
@@ -298,6 +356,28 @@ async fn tell(verifier: Weak<Verifier>) {
         verifier.metrics.registries_left_alone(left_alone);
         drop(verifier);
         sleep(TELL_INTERVAL).await;
+    }
+}
+
+impl Kept {
+    fn counts(&self) -> bool {
+        match self.until.get() {
+            Some(until) => *until > Instant::now(),
+            // On its way, unless it was cut off.
+            None => !matches!(self.answer.peek(), Some(None)),
+        }
+    }
+}
+
+/// Makes room for one answer more.
+fn make_room(answers: &mut HashMap<Key, Kept>) {
+    if answers.len() >= ANSWERS_MAX {
+        answers.retain(|_, kept| kept.counts());
+    }
+    if answers.len() >= ANSWERS_MAX {
+        // Whatever goes first is verified once more when it comes again.
+        let first = answers.keys().next().cloned();
+        first.and_then(|first| answers.remove(&first));
     }
 }
 

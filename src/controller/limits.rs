@@ -74,6 +74,9 @@ pub const PARAMS_PATIENCE_FIRST: Duration = Duration::from_secs(30);
 /// than this is not one that we have seen.
 pub const PARAM_KINDS_MAX: usize = 100;
 
+/// Secrets of image policies that are watched, each by a connection of its own. Few people sign, and their keys are few.
+pub const KEY_SECRETS_MAX: usize = 64;
+
 /// Objects of one param kind. ConfigMaps can be params, and large clusters have tens of thousands.
 pub const PARAMS_MAX: usize = 100_000;
 

@@ -164,6 +164,12 @@ impl Reference {
             None => format!("{}@{digest}", self.written),
         }
     }
+
+    /// The same image, by this digest too.
+    #[must_use]
+    pub fn at(&self, digest: &Digest) -> Reference {
+        Reference { digest: Some(digest.clone()), ..self.clone() }
+    }
 }
 
 impl fmt::Display for Reference {

@@ -17,6 +17,7 @@ use crate::policy::definitions::{Named, Origin};
 use crate::policy::images::ResolvedImages;
 use crate::policy::matching::Matcher;
 use crate::policy::params::ParamSource;
+use crate::policy::snapshot::Phase;
 
 /// A policy with its bindings.
 #[derive(Debug)]
@@ -127,6 +128,10 @@ pub(in crate::policy) trait Form: Clone + Serialize {
     fn of(bound: &Bound) -> Option<&Arc<Self>>;
     /// Itself, to be kept.
     fn keep(spec: Arc<Self>) -> Spec;
+    /// What an earlier form means beside what was written, if that is not what it meant then.
+    fn again(&self, _written: &Self) -> Option<Self> {
+        None
+    }
 }
 
 impl Form for ValidatingPolicySpec {
@@ -251,20 +256,24 @@ fn enforced<S: Form>(
         return Enforced { policy: Arc::new(policy), spec: Arc::clone(&written.spec), edit: None };
     };
     let edit = Edit { generation: written.generation, diagnostics: diagnostics.to_vec() };
-    let good = before.filter(|bound| bound.policy.state() == State::Active);
-    if let Some(enforced) = good.and_then(|bound| taken_over(bound, Some(edit.clone()))) {
-        return enforced;
-    }
-    let remembered = written.last_good.as_ref().map(|spec| {
-        let form = Named {
-            spec: Arc::clone(spec),
-            refusals: Vec::new(),
-            // Nobody remembers which it was.
-            generation: None,
-            ..written.clone()
-        };
+    let compiled = |spec: &Arc<S>, generation| {
+        let form =
+            Named { spec: Arc::clone(spec), refusals: Vec::new(), generation, ..written.clone() };
         (S::compile(&form, version), Arc::clone(spec))
-    });
+    };
+    let good = before.filter(|bound| bound.policy.state() == State::Active);
+    let earlier = good.and_then(|bound| Some((S::of(bound)?, bound)));
+    let remembered = match earlier.map(|(spec, bound)| (spec.again(&written.spec), bound)) {
+        Some((Some(spec), bound)) => Some(compiled(&Arc::new(spec), bound.policy.generation)),
+        Some((None, bound)) => {
+            if let Some(enforced) = taken_over(bound, Some(edit.clone())) {
+                return enforced;
+            }
+            None
+        }
+        // Nobody remembers which generation it was.
+        None => written.last_good.as_ref().map(|spec| compiled(spec, None)),
+    };
     match remembered.filter(|(policy, _)| policy.state() == State::Active) {
         Some((policy, spec)) => Enforced { policy: Arc::new(policy), spec, edit: Some(edit) },
         None => Enforced { policy: Arc::new(policy), spec: Arc::clone(&written.spec), edit: None },
@@ -357,7 +366,11 @@ impl Binding {
     pub fn names(&self, policy: &Policy) -> bool {
         self.policy_name == policy.name
             && self.origin == policy.origin
-            && self.kind.is_none_or(|kind| kind == policy.kind)
+            && match self.kind {
+                Some(kind) => kind == policy.kind,
+                // It is in force by itself: a binding that was written for another policy of its name is not to change that.
+                None => policy.kind != PolicyKind::ImagePolicy,
+            }
     }
 }
 
@@ -386,7 +399,7 @@ impl Bindings {
     ) -> Vec<Binding> {
         let named = self.0.get(&policy.name).into_iter().flatten();
         let named = named.filter(|binding| binding.names(policy)).cloned().map(|mut binding| {
-            if !binding.own_actions && policy.kind == PolicyKind::ValidatingPolicy {
+            if !binding.own_actions && policy.kind.phase() == Phase::Validate {
                 binding.actions = actions.unwrap_or(&[ValidationAction::Deny]).to_vec();
             }
             binding

@@ -21,6 +21,7 @@ use crate::policy::definitions::{Named, Origin};
 use crate::policy::entry::Terms;
 use crate::policy::images::{ImageRules, ResolvedImages, TrustRoots};
 use crate::policy::matching::Matcher;
+use crate::policy::snapshot::Phase;
 use crate::policy::validation::{ErrorKind, FieldError, VALUE_EXPRESSION_MAX, in_order};
 use crate::schema;
 
@@ -161,9 +162,9 @@ impl Policy {
 
     /// Compiles an image policy.
     pub(in crate::policy) fn images(policy: &Named<ResolvedImages>, version: Version) -> Policy {
-        let ResolvedImages { policy: spec, roots, .. } = &*policy.spec;
+        let ResolvedImages { policy: spec, roots, keys, .. } = &*policy.spec;
         let roots = TrustRoots::new(roots.iter().map(|(name, root)| (name.as_str(), &**root)));
-        let rules = ImageRules::compile(spec, &roots, version);
+        let rules = ImageRules::compile(spec, &roots.with_keys(keys.clone()), version);
         let head = Head::from(&*policy.spec);
         let mut compiler = Compiler::new(version, &head);
         compiler.diagnostics.extend(rules.diagnostics().iter().cloned());
@@ -202,20 +203,26 @@ impl Policy {
         }
     }
 
-    /// Whether it is applied again when a later change touched the object. A validating policy changes nothing.
+    /// Whether it is applied again when a later change touched the object. A validating policy changes nothing, and an image
+    /// that somebody adds later is to be pinned to its digest too.
     pub fn reinvocation(&self) -> ReinvocationPolicy {
         match &self.body {
             Body::Mutating { reinvocation, .. } => *reinvocation,
+            Body::Images(rules) if rules.pins_digests() => ReinvocationPolicy::IfNeeded,
             Body::Validating { .. } | Body::Images(_) => ReinvocationPolicy::Never,
         }
     }
 
+    /// Whether it is asked in a phase. One that pins images to digests is in both.
+    pub fn is_of(&self, phase: Phase) -> bool {
+        self.kind.phase() == phase
+            || matches!(&self.body, Body::Images(rules) if rules.pins_digests())
+    }
+
     /// The word for its kind, in its own API: `ValidatingPolicy` or `ValidatingAdmissionPolicy`.
     pub fn kind_name(&self) -> &'static str {
-        if matches!(self.body, Body::Images(_)) {
-            return "ImagePolicy";
-        }
         match (self.origin, self.kind) {
+            (_, PolicyKind::ImagePolicy) => "ImagePolicy",
             (Origin::Portcullis, PolicyKind::ValidatingPolicy) => "ValidatingPolicy",
             (Origin::Portcullis, PolicyKind::MutatingPolicy) => "MutatingPolicy",
             (Origin::Native, PolicyKind::ValidatingPolicy) => "ValidatingAdmissionPolicy",
@@ -420,7 +427,7 @@ impl Compiler {
         let written = Written {
             is_wanted: head.about.background,
             mutates: head.kind == PolicyKind::MutatingPolicy,
-            verifies_images: matches!(body, Body::Images(_)),
+            verifies_images: matches!(body, Body::Images(_)) && !head.audits_images,
             rules: &head.constraints.resource_rules,
             variables: head.variables,
             deciding: deciding(&conditions, &body),
@@ -451,7 +458,8 @@ impl Compiler {
 fn deciding<'e>(conditions: &'e [Condition], body: &'e Body) -> Vec<&'e str> {
     let validations = match body {
         Body::Validating { validations, .. } => validations.as_slice(),
-        Body::Mutating { .. } | Body::Images(_) => &[],
+        Body::Images(rules) => return rules.deciding().collect(),
+        Body::Mutating { .. } => &[],
     };
     let conditions = conditions.iter().map(|condition| &condition.expression);
     let validations = validations.iter().map(|validation| &validation.expression);

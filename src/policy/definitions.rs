@@ -1,11 +1,12 @@
 //! What was read, from files or from a cluster, before anything is compiled.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::json::Document;
 use crate::policy::api::{
     BreakGlassSpec, ImagePolicySpec, MutatingPolicySpec, PolicyBindingSpec, PolicyDiagnostic,
-    TrustRootSpec, ValidatingPolicySpec,
+    SecretKeyRef, TrustRootSpec, ValidatingPolicySpec,
 };
 use crate::policy::matching::Equivalents;
 use crate::schema::Catalog;
@@ -49,7 +50,12 @@ pub struct Definitions {
     pub images: Vec<Named<ImagePolicySpec>>,
     /// Trust roots of image policies.
     pub trust_roots: Vec<Named<TrustRootSpec>>,
-    /// Bindings of validating and mutating policies.
+    /// Whether image policies are asked about objects that exist: somebody asks registries for that.
+    pub audits_images: bool,
+    /// Public keys in Secrets that image policies name, or why they are not known. Without, they are looked for among the
+    /// objects.
+    pub keys: BTreeMap<SecretKeyRef, Result<String, String>>,
+    /// Bindings of policies.
     pub bindings: Vec<Named<PolicyBindingSpec>>,
     /// Objects of any kind, among them the params.
     pub params: Vec<Arc<Document>>,

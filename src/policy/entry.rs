@@ -9,8 +9,8 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 use std::time::Duration;
 
-use crate::policy::api::FailurePolicy;
-use crate::policy::snapshot::{Bound, Phase, Snapshot};
+use crate::policy::api::{FailurePolicy, PolicyKind};
+use crate::policy::snapshot::{Bound, Snapshot};
 
 /// Entries of one failure policy for policies that say how long they may take. A request is sent to each entry that it
 /// matches, by mutating webhooks to one after the other, so that many would cost more than they help.
@@ -105,17 +105,17 @@ impl fmt::Display for Entry {
 /// The former terms of policies whose terms an edit changed. The API server does not hear of it in the instant in which
 /// the edit is in force: until it does, it asks by the old entry, and is not to get an answer without the policy.
 #[derive(Clone, Debug, Default)]
-pub struct Moves(HashMap<(Phase, String), Vec<Terms>>);
+pub struct Moves(HashMap<(PolicyKind, String), Vec<Terms>>);
 
 impl Moves {
     /// What moved from one snapshot to the next.
     pub fn between(before: &Snapshot, after: &Snapshot) -> Moves {
-        let former: HashMap<(Phase, &str), Terms> =
+        let former: HashMap<(PolicyKind, &str), Terms> =
             before.policies().map(|bound| (key(bound), bound.policy.terms())).collect();
         let moved = after.policies().filter_map(|bound| {
-            let (phase, name) = key(bound);
-            let former = *former.get(&(phase, name))?;
-            (former != bound.policy.terms()).then(|| ((phase, name.to_owned()), vec![former]))
+            let (kind, name) = key(bound);
+            let former = *former.get(&(kind, name))?;
+            (former != bound.policy.terms()).then(|| ((kind, name.to_owned()), vec![former]))
         });
         Moves(moved.collect())
     }
@@ -136,14 +136,14 @@ impl Moves {
 
     /// Whether a policy was one of this entry.
     pub(in crate::policy) fn left(&self, entry: Entry, bound: &Bound) -> bool {
-        let (phase, name) = key(bound);
-        let former = self.0.get(&(phase, name.to_owned()));
+        let (kind, name) = key(bound);
+        let former = self.0.get(&(kind, name.to_owned()));
         former.is_some_and(|former| former.iter().any(|terms| entry.takes(*terms)))
     }
 }
 
-fn key(bound: &Bound) -> (Phase, &str) {
-    (bound.policy.kind.phase(), &bound.policy.name)
+fn key(bound: &Bound) -> (PolicyKind, &str) {
+    (bound.policy.kind, &bound.policy.name)
 }
 
 #[cfg(test)]

@@ -301,6 +301,12 @@ fn messages<'a>(
     Ok(())
 }
 
+/// What is said of a validation that is false, where no messageExpression says more.
+pub(in crate::policy) fn said(validation: &Validation) -> String {
+    let expression = || format!("failed expression: {}", validation.expression.source.trim());
+    validation.message.clone().unwrap_or_else(expression)
+}
+
 impl Outcome<'_> {
     /// Adds a failure.
     pub(in crate::policy) fn fail(&mut self, index: usize, cause: Cause, message: String) {
@@ -316,9 +322,7 @@ impl Outcome<'_> {
     }
 
     fn deny(&mut self, index: usize, validation: &Validation) {
-        let message = validation.message.clone().unwrap_or_else(|| {
-            format!("failed expression: {}", validation.expression.source.trim())
-        });
+        let message = said(validation);
         let reason = Some(validation.reason);
         self.failures.push(Failure { index, cause: Cause::Denied, message, reason });
     }

@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::cel::{Answer, Answers, Check};
 use crate::images::Reference;
 use crate::json::{Document, Node};
@@ -18,6 +20,8 @@ pub struct Facts {
     answers: HashMap<Check, Answer>,
     /// By the fingerprint of the rules, and the image.
     judgements: HashMap<(String, Reference), Arc<Judgement>>,
+    /// What the clock said.
+    now: Option<Timestamp>,
 }
 
 /// A fact that is missing.
@@ -27,7 +31,7 @@ pub enum Need {
     Namespace(String),
     /// Whether the authorizer allows this.
     Authorization(Box<Check>),
-    /// Whether these images pass.
+    /// Whether these images pass, and what the time is.
     Images(Box<ImagesNeeded>),
 }
 
@@ -38,7 +42,10 @@ impl fmt::Display for Need {
             Need::Authorization(check) => write!(f, "authorization of `{check}`"),
             Need::Images(needed) => {
                 let names: Vec<String> = needed.images.iter().map(ToString::to_string).collect();
-                write!(f, "whether `{}` is signed", names.join("`, `"))
+                match names.as_slice() {
+                    [] => f.write_str("the time"),
+                    names => write!(f, "whether `{}` is signed", names.join("`, `")),
+                }
             }
         }
     }
@@ -122,6 +129,16 @@ impl Facts {
     /// Adds what the rules say to an image.
     pub fn add_judgement(&mut self, rules: &ImageRules, image: &Reference, said: Arc<Judgement>) {
         self.judgements.insert((rules.fingerprint().to_owned(), image.clone()), said);
+    }
+
+    /// Adds what the clock says.
+    pub fn add_now(&mut self, now: Timestamp) {
+        self.now = Some(now);
+    }
+
+    /// What the clock said, if somebody looked.
+    pub fn now(&self) -> Option<Timestamp> {
+        self.now
     }
 
     /// Adds that nobody can say anything of these images, and why.

@@ -11,6 +11,7 @@ use crate::policy::apply;
 use crate::policy::budget::POLICY_COST_MAX;
 use crate::policy::compile::{Body, Expression, Mutation};
 use crate::policy::facts::NamespaceObject;
+use crate::policy::images::Pin;
 use crate::policy::invocation::{Halt, Invocation, Misfit, Question};
 use crate::policy::outcome::{Cause, Outcome};
 use crate::policy::pace::Pace;
@@ -42,6 +43,9 @@ pub fn mutate<'s: 'q, 'q>(question: Question<'s, 'q>) -> Result<Mutated<'s>, Hal
     let mut outcomes = state.pass(question, None, &mut reinvocable)?;
     if state.dirty && !reinvocable.is_empty() && !denied(&outcomes) {
         outcomes.extend(state.again(question, &reinvocable)?);
+    }
+    if !denied(&outcomes) {
+        outcomes.extend(state.pin(question)?);
     }
     Ok(Mutated { outcomes, object: state.object })
 }
@@ -91,6 +95,52 @@ impl State {
         self.pass(question, Some(reinvocable), &mut Vec::new())
     }
 
+    /// Pins the images that the other policies left to the digests that were verified.
+    fn pin<'s: 'q, 'q>(&mut self, question: Question<'s, 'q>) -> Result<Vec<Outcome<'s>>, Halt> {
+        let mut pace = Pace::new(question.asked.stopwatch);
+        let mut outcomes = Vec::new();
+        for bound in question.snapshot.matching(question.asked, question.request) {
+            let Body::Images(rules) = &bound.policy.body else { continue };
+            let document = self.object.as_ref().map(|changed| changed.document.clone());
+            let object = document.as_ref().map_or(question.request.object, Document::root);
+            let request = Request { object, ..*question.request };
+            let (mut pins, mut matches) = (Vec::new(), false);
+            Question { request: &request, ..question }.invocations(bound, |invocation| {
+                match invocation {
+                    // One binding is enough: what is pinned is the same by all.
+                    Ok(_) if matches => {}
+                    Ok(invocation) => {
+                        matches = true;
+                        pins = invocation.pins(rules)?;
+                    }
+                    // The verdict tells what can't be applied.
+                    Err(Misfit::Configuration(_)) => {}
+                    Err(Misfit::Halt(halt)) => return Err(halt),
+                }
+                Ok(())
+            })?;
+            if !matches {
+                continue;
+            }
+            let mut outcome = Outcome::new(&bound.policy, None);
+            outcome.evaluated = pins.len();
+            if !pins.is_empty() {
+                let mut value = object.to_value();
+                for Pin { pointer, image } in pins {
+                    if let Some(place) = value.pointer_mut(&pointer) {
+                        *place = image.into();
+                        outcome.changed = true;
+                    }
+                }
+                let document = Document::from_value(&value);
+                self.object = Some(Changed { value, document });
+            }
+            outcome.took = pace.passed(&bound.policy);
+            outcomes.push(outcome);
+        }
+        Ok(outcomes)
+    }
+
     /// One pass. `only` limits it to invocations of an earlier one; `reinvocable` collects those that may be made again.
     fn pass<'s: 'q, 'q>(
         &mut self,
@@ -101,6 +151,9 @@ impl State {
         let mut invocations = Vec::new();
         let mut outcomes = Vec::new();
         for bound in question.snapshot.matching(question.asked, question.request) {
+            if !matches!(bound.policy.body, Body::Mutating { .. }) {
+                continue;
+            }
             question.invocations(bound, |invocation| {
                 match invocation {
                     Ok(invocation) => invocations.push(invocation),

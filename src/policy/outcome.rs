@@ -20,6 +20,8 @@ pub struct Outcome<'s> {
     pub evaluated: usize,
     /// What failed, in the order of the policy. Empty if the request passes.
     pub failures: Vec<Failure>,
+    /// What the user is told though nothing failed.
+    pub notes: Vec<String>,
     /// Audit annotations that have a value.
     pub annotations: Vec<Annotation>,
     /// Whether a mutating policy changed the object.
@@ -79,6 +81,7 @@ impl Outcome<'_> {
             param: None,
             evaluated: 0,
             failures: Vec::new(),
+            notes: Vec::new(),
             annotations: Vec::new(),
             changed: false,
             took: Duration::ZERO,

@@ -37,6 +37,8 @@ pub struct Snapshot {
     validating: Set,
     /// By priority, then name.
     mutating: Set,
+    /// Those of the validating ones that also change objects: they pin images to digests, after everything else.
+    pinning: Index,
     /// Bindings that name no policy there is.
     orphans: Vec<Binding>,
     params: Kept<Params, Vec<ParamKindFact>>,
@@ -118,8 +120,10 @@ impl Snapshot {
         let orphans = bindings.orphans(validating.iter().chain(&mutating));
         let merges = mutating.iter().any(|bound: &Bound| bound.policy.merges());
         let schemas = merges.then(|| definitions.merge_schemas());
+        let pinning = index(&validating, |bound| bound.policy.is_of(Phase::Mutate));
         let mut snapshot = Snapshot {
             validating: Set::new(validating),
+            pinning,
             schemas,
             mutating: Set::new(mutating),
             orphans,
@@ -175,13 +179,17 @@ impl Snapshot {
         let includes = move |bound: &Bound| {
             of_entry(bound) && choice.is_none_or(|choice| choice.includes(bound))
         };
-        let equivalents = equivalents_of(request, &self.equivalents).map(|(resource, _)| resource);
-        let resources = std::iter::once(request.resource).chain(equivalents);
-        let candidates = (!is_excluded(request.resource)).then(|| set.index.candidates(resources));
-        let found = candidates.into_iter().flatten();
-        found
-            .filter_map(|place| set.policies.get(place as usize))
-            .filter(move |bound| includes(bound))
+        let candidates = |set: &'s Set, index: &'s Index| {
+            let equivalents = equivalents_of(request, &self.equivalents).map(|(other, _)| other);
+            let places = index.candidates(std::iter::once(request.resource).chain(equivalents));
+            places.into_iter().filter_map(|place| set.policies.get(place as usize))
+        };
+        let may_be_seen = !is_excluded(request.resource);
+        let found = may_be_seen.then(|| candidates(set, &set.index));
+        let pins = may_be_seen && asked.phase == Phase::Mutate;
+        let pinning = pins.then(|| candidates(&self.validating, &self.pinning));
+        let found = found.into_iter().flatten().chain(pinning.into_iter().flatten());
+        found.filter(move |bound| includes(bound))
     }
 
     /// Every policy, with its bindings: first those that mutate, each kind in its order.
@@ -228,9 +236,10 @@ impl Snapshot {
     /// called for.
     pub fn rules(&self, phase: Phase, origin: Origin) -> Vec<NamedRule> {
         let mut rules: Vec<NamedRule> = Vec::new();
-        let bound = self.set(phase).policies.iter();
-        for rule in bound
+        for rule in self
+            .policies()
             .filter(|bound| bound.policy.origin == origin && !bound.bindings.is_empty())
+            .filter(|bound| bound.policy.is_of(phase))
             .flat_map(Bound::rules)
         {
             // Names are left to our own matching: a webhook rule has none.
@@ -278,10 +287,10 @@ fn told(binding: &Binding) -> String {
 }
 
 impl PolicyKind {
-    /// When policies of this kind are asked.
+    /// When policies of this kind give their verdict.
     pub fn phase(self) -> Phase {
         match self {
-            PolicyKind::ValidatingPolicy => Phase::Validate,
+            PolicyKind::ValidatingPolicy | PolicyKind::ImagePolicy => Phase::Validate,
             PolicyKind::MutatingPolicy => Phase::Mutate,
         }
     }
@@ -290,13 +299,15 @@ impl PolicyKind {
 impl Set {
     /// Policies without a binding keep their place: they are in the snapshot, and the index does not find them.
     fn new(policies: Vec<Bound>) -> Set {
-        let index = Index::new(
-            policies
-                .iter()
-                .map(|bound| (!bound.bindings.is_empty()).then_some(&bound.policy.matcher)),
-        );
+        let index = index(&policies, |_| true);
         Set { policies, index }
     }
+}
+
+/// By which requests those policies are found that are bound and meant.
+fn index(policies: &[Bound], is_meant: impl Fn(&Bound) -> bool) -> Index {
+    let found = |bound: &Bound| !bound.bindings.is_empty() && is_meant(bound);
+    Index::new(policies.iter().map(|bound| found(bound).then_some(&bound.policy.matcher)))
 }
 
 fn namespaces(documents: &[Arc<crate::json::Document>]) -> HashMap<String, NamespaceObject> {

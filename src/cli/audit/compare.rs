@@ -15,7 +15,7 @@ use crate::cli::audit::places::Places;
 use crate::cli::audit::sources::Source;
 use crate::cli::audit::survey::Survey;
 use crate::cli::audit::tally::{FINDINGS_MAX, Found, Grave, Report, Tally};
-use crate::cli::audit::work;
+use crate::cli::audit::work::{self, Means};
 use crate::cli::{Exit, Failure};
 use crate::policy::manifest::ManifestError;
 use crate::policy::snapshot::Snapshot;
@@ -52,11 +52,11 @@ pub fn compare(
     sources: &[Source],
     survey: &Survey,
     [old, new]: [(&Snapshot, &Plan); 2],
-    threads: Option<usize>,
+    means: Means<'_>,
 ) -> Result<Compared, Failure> {
     let audit = |(snapshot, plan): (&Snapshot, &Plan)| -> Result<Report, Failure> {
         let mut tally = Tally::new(snapshot, Baseline::default(), Grave::Nothing, false);
-        work::audit(sources, survey, (snapshot, plan), threads, |done| tally.add(done))?;
+        work::audit(sources, survey, (snapshot, plan), means, |done| tally.add(done))?;
         let report = tally.finish(Places::default());
         if report.more > 0 {
             return Err(Failure::new(format!(

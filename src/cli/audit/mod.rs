@@ -34,7 +34,9 @@ use crate::cli::audit::output::Format;
 use crate::cli::audit::sources::Source;
 use crate::cli::audit::survey::Survey;
 use crate::cli::audit::tally::{Grave, Tally};
+use crate::cli::audit::work::Means;
 use crate::cli::cluster::Cluster;
+use crate::cli::images::{RegistryArgs, Verifier};
 use crate::cli::reach::Reach;
 use crate::cli::{Exit, Failure, diagnostics, files};
 use crate::controller::audit::is_outside;
@@ -100,6 +102,11 @@ pub struct AuditArgs {
     version: Version,
     #[command(flatten)]
     reach: Reach,
+    /// Asks registries whether images pass. Without it, image policies are not asked
+    #[arg(long)]
+    verify_images: bool,
+    #[command(flatten)]
+    registry: RegistryArgs,
 }
 
 /// From which severity on a finding makes the command fail.
@@ -138,11 +145,13 @@ pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     if !args.compare.is_empty() && !can_compare {
         return Err(Failure::new("--compare writes -o table or -o json"));
     }
+    let images = args.verify_images.then(|| Verifier::new(&args.registry)).transpose()?;
+    let means = Means { threads: args.threads, images: images.as_ref() };
     let prepared = prepare(args)?;
     let Prepared { sources, survey, snapshots } = &prepared;
     if let [old, new] = snapshots.as_slice() {
         let both = [(&old.snapshot, &old.plan), (&new.snapshot, &new.plan)];
-        let compared = compare::compare(sources, survey, both, args.threads)?;
+        let compared = compare::compare(sources, survey, both, means)?;
         write(args, |out| compare::write(out, args.output, &compared, is_terminal(args)))?;
         return Ok(compared.exit());
     }
@@ -160,7 +169,7 @@ pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     let grave = args.fail_on.map_or(Grave::Failures, FailOn::grave);
     let mut tally = Tally::new(snapshot, baseline, grave, args.write_baseline.is_some());
     let progress = progress::Progress::new(survey.bytes);
-    work::audit(sources, survey, (snapshot, plan), args.threads, |done| {
+    work::audit(sources, survey, (snapshot, plan), means, |done| {
         progress.add(done.bytes);
         tally.add(done)
     })?;
@@ -214,6 +223,8 @@ fn prepare(args: &AuditArgs) -> Result<Prepared, Failure> {
                 let found = connected.policies()?;
                 set.validating.extend(found.validating);
                 set.mutating.extend(found.mutating);
+                set.images.extend(found.images);
+                set.trust_roots.extend(found.trust_roots);
                 set.bindings.extend(found.bindings);
             }
             connected.add_facts(set, &served)?;
@@ -224,6 +235,7 @@ fn prepare(args: &AuditArgs) -> Result<Prepared, Failure> {
     let mut snapshots = Vec::with_capacity(sets.len());
     for mut definitions in sets {
         survey.add_to(&mut definitions);
+        definitions.audits_images = args.verify_images;
         let snapshot = Snapshot::build(definitions.clone(), args.version, None);
         snapshots.push(Set { snapshot, definitions, plan: Plan::new() });
     }

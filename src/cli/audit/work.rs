@@ -20,8 +20,11 @@ use crate::cli::Failure;
 use crate::cli::audit::kinds::Plurals;
 use crate::cli::audit::sources::Source;
 use crate::cli::audit::survey::Survey;
+use crate::cli::images::Verifier;
+use crate::controller::now;
 use crate::policy::compile::Policy;
 use crate::policy::manifest::{ManifestError, Piece, Placed};
+use crate::policy::request::Operation;
 use crate::policy::snapshot::Snapshot;
 
 /// Bytes of text that are read, worked on, or wait to be taken. One piece may be longer, and is then alone.
@@ -82,6 +85,15 @@ pub struct Object {
     pub trouble: Option<String>,
 }
 
+/// By what means objects are asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Means<'m> {
+    /// How many threads work; as many as there are cores, if nothing is said.
+    pub threads: Option<usize>,
+    /// Who asks registries; nobody, if nothing is known of images.
+    pub images: Option<&'m Verifier>,
+}
+
 /// Asks all policies about all objects: about those of a cluster as the plan has it.
 ///
 /// # Errors
@@ -90,12 +102,13 @@ pub fn audit<'s>(
     sources: &[Source],
     survey: &Survey,
     (snapshot, plan): (&'s Snapshot, &'s Plan),
-    threads: Option<usize>,
+    means: Means<'_>,
     mut take: impl FnMut(Done) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let auditor = Auditor::new(snapshot);
     let cores = || thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = threads.unwrap_or_else(cores).clamp(1, THREADS_MAX);
+    let threads = means.threads.unwrap_or_else(cores).clamp(1, THREADS_MAX);
+    let images = means.images;
     let flight = Flight::default();
     let (batches, waiting) = sync_channel::<Batch<'s>>(BATCHES_MAX);
     let (results, done) = sync_channel::<(usize, usize, Done)>(BATCHES_MAX);
@@ -105,7 +118,8 @@ pub fn audit<'s>(
         scope.spawn(move || read(sources, plan, flight, &batches));
         for _ in 0..threads {
             let results = results.clone();
-            scope.spawn(move || work(waiting, &Worker { snapshot, survey, auditor }, &results));
+            let worker = Worker { snapshot, survey, auditor, images };
+            scope.spawn(move || work(waiting, &worker, &results));
         }
         drop(results);
         let mut next = 0;
@@ -214,6 +228,7 @@ struct Worker<'w, 's> {
     snapshot: &'s Snapshot,
     survey: &'w Survey,
     auditor: &'w Auditor<'s>,
+    images: Option<&'w Verifier>,
 }
 
 /// What a worker keeps from one object to the next.
@@ -316,8 +331,17 @@ impl<'s> Worker<'_, 's> {
         for _ in 0..ROUNDS_MAX {
             match self.auditor.examine(existing, facts, arena) {
                 Err(Need::Images(needed)) => {
-                    *kept += 1;
-                    facts.add_unknown(&needed, "no registry is asked here");
+                    *kept += 1 + needed.images.len();
+                    match self.images {
+                        Some(verifier) => {
+                            let request = existing.request(Operation::Create);
+                            verifier.verify(&request, &Need::Images(needed), facts);
+                        }
+                        None => {
+                            facts.add_unknown(&needed, "no registry is asked here");
+                            facts.add_now(now());
+                        }
+                    }
                 }
                 Err(Need::Namespace(name)) => {
                     *kept += 1;

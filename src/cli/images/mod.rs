@@ -3,6 +3,7 @@
 
 mod output;
 mod registry;
+mod verifier;
 
 use std::io;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use crate::policy::Definitions;
 use crate::policy::images::{ImageRules, Judgement, TrustRoots, Verdict, judge};
 
 pub use registry::RegistryArgs;
+pub use verifier::Verifier;
 
 /// Looks at images by image policies
 #[derive(Debug, Args)]
@@ -123,9 +125,10 @@ async fn updated(definitions: &mut Definitions, trust: &Trust, registry: &Arc<Re
 /// The image policies of the files, by name. One that is not in order is a failure: nobody should trust what it says.
 fn policies(definitions: &Definitions) -> Result<Vec<(String, ImageRules)>, Failure> {
     let roots = definitions.trust_roots.iter().map(|root| (root.name.as_str(), &*root.spec));
-    let roots = TrustRoots::new(roots);
+    let mut roots = TrustRoots::new(roots);
     let mut policies = Vec::new();
     for policy in &definitions.images {
+        roots = roots.with_keys(definitions.keys_for(&policy.spec));
         let rules = ImageRules::compile(&policy.spec, &roots, Version::default());
         if let Some(first) = rules.diagnostics().first() {
             let (source, name, field) = (&policy.source, &policy.name, &first.field);

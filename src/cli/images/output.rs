@@ -39,7 +39,7 @@ pub(in crate::cli::images) fn text(out: &mut impl Write, all: &[Verified]) -> io
 fn step(out: &mut impl Write, check: &Check) -> io::Result<()> {
     let mark = if check.passed { "ok" } else { "no" };
     writeln!(out, "  [{mark}] {}: {}", check.subject, check.reason)?;
-    for Attempt { place, rejected, signer, signed_at } in &check.attempts {
+    for Attempt { place, rejected, signer, signed_at, .. } in &check.attempts {
         if let Some(why) = rejected {
             writeln!(out, "       {place}: {why}")?;
             continue;

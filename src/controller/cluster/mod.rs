@@ -17,6 +17,7 @@ mod equivalents;
 mod item;
 pub mod object;
 mod schemas;
+mod secrets;
 pub mod state;
 mod watches;
 
@@ -34,12 +35,15 @@ use tokio::time::{Instant, sleep_until};
 pub use crate::controller::cluster::discovery::{Discovered, Inventory, discover, resource};
 pub use crate::controller::cluster::item::Item;
 use crate::controller::cluster::schemas::watch_schemas;
+use crate::controller::cluster::secrets::SecretName;
 use crate::controller::cluster::state::{KindKey, Observed, State, Versions, Watched};
 pub(in crate::controller) use crate::controller::cluster::watches::{Backoff, Task};
-use crate::controller::cluster::watches::{watch_base, watch_equivalents, watch_params};
+use crate::controller::cluster::watches::{
+    watch_base, watch_equivalents, watch_params, watch_secret,
+};
 use crate::controller::limits::{
-    CHANGES_MAX, CONNECT_TIMEOUT, DEBOUNCE_INTERVAL, KIND_INTERVAL, PARAM_KINDS_MAX,
-    PARAMS_PATIENCE, PARAMS_PATIENCE_FIRST, READ_TIMEOUT,
+    CHANGES_MAX, CONNECT_TIMEOUT, DEBOUNCE_INTERVAL, KEY_SECRETS_MAX, KIND_INTERVAL,
+    PARAM_KINDS_MAX, PARAMS_PATIENCE, PARAMS_PATIENCE_FIRST, READ_TIMEOUT,
 };
 use crate::controller::publish::Publisher;
 
@@ -101,6 +105,7 @@ pub async fn follow(
         receiver,
         state: State::new(base),
         params: BTreeMap::new(),
+        secrets: BTreeMap::new(),
         schemas: None,
         dirty: None,
         told_at: None,
@@ -122,6 +127,8 @@ struct Follower {
     state: State,
     /// The watches of params, each with when it was begun.
     params: BTreeMap<KindKey, (Task, Instant)>,
+    /// The watches of Secrets, each with when it was begun.
+    secrets: BTreeMap<SecretName, (Task, Instant)>,
     /// The watch of the schemas by which objects are merged and types are checked.
     schemas: Option<SchemasWatch>,
     /// Since when something waits to be compiled.
@@ -173,6 +180,7 @@ impl Follower {
         }
         if effect.compile && self.state.is_listed() {
             self.watch_param_kinds(now);
+            self.watch_secrets(now);
             self.watch_schemas(now);
         }
     }
@@ -213,6 +221,25 @@ impl Follower {
         }
     }
 
+    /// Begins a watch for each Secret that a policy names, and ends those that no policy names any more.
+    fn watch_secrets(&mut self, now: Instant) {
+        let mut needed = self.state.named_secrets();
+        if needed.len() > KEY_SECRETS_MAX {
+            let secrets = needed.len();
+            tracing::error!(secrets, "more than {KEY_SECRETS_MAX} Secrets; the rest is not read");
+            needed = needed.into_iter().take(KEY_SECRETS_MAX).collect();
+        }
+        self.secrets.retain(|name, _| needed.contains(name));
+        self.state.retain_secrets(&needed);
+        for name in needed {
+            self.secrets.entry(name).or_insert_with_key(|name| {
+                let metrics = self.publisher.metrics().clone();
+                let (client, sender) = (self.client.clone(), self.sender.clone());
+                (watch_secret(client, name.clone(), sender, metrics), now)
+            });
+        }
+    }
+
     /// When there is something to do, if there is.
     fn due(&self) -> Option<Instant> {
         if !self.state.is_listed() {
@@ -227,6 +254,8 @@ impl Follower {
         let waits = self.params.iter().filter(|(kind, _)| !self.state.knows_params(kind));
         let schemas = self.schemas.iter().filter(|watch| !self.state.knows_schemas(&watch.merged));
         let begun = schemas.map(|watch| watch.begun);
+        let secrets = self.secrets.iter().filter(|(name, _)| !self.state.knows_secret(name));
+        let begun = begun.into_iter().chain(secrets.map(|(_, (_, begun))| *begun));
         let begun = waits.map(|(_, (_, begun))| *begun).chain(begun);
         let until = begun.map(|begun| begun + patience).max();
         Some((dirty + DEBOUNCE_INTERVAL).max(until.unwrap_or(dirty)))

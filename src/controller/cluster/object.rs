@@ -43,7 +43,7 @@ pub struct Object {
 pub enum Content {
     /// A policy or binding.
     Manifest(Box<Manifest>),
-    /// A Namespace or a param.
+    /// A Namespace, a param, or the public keys of a Secret.
     Document(Arc<Document>),
     /// A BreakGlass.
     BreakGlass(Arc<BreakGlassObject>),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::controller::cluster::object::{BreakGlassObject, Content, Object, ObjectKey};
+use crate::controller::cluster::secrets::SecretName;
 use crate::policy::Definitions;
 use crate::policy::api::{BreakGlassSpec, ParamKind, PolicyStatus};
 use crate::policy::definitions::{ParamKindFact, ParamScope};
@@ -40,6 +41,8 @@ pub enum Watched {
     NativeBindings,
     /// The objects of a param kind.
     Params(KindKey),
+    /// A Secret with public keys of image policies.
+    Secret(SecretName),
 }
 
 impl Watched {
@@ -88,6 +91,8 @@ pub enum Change {
     Found(KindKey, ParamScope),
     /// Nobody serves this kind.
     Missing(KindKey),
+    /// A Secret can't be read, and why.
+    Unreadable(SecretName, String),
     /// Which resources serve the same objects.
     Equivalents(Equivalents),
     /// The schemas of these groups and versions, by which objects are merged.
@@ -138,8 +143,10 @@ pub struct Effect {
 pub struct State {
     /// What is waited for before anything is compiled.
     base: &'static [Watched],
-    objects: BTreeMap<Watched, Store>,
+    pub(in crate::controller::cluster) objects: BTreeMap<Watched, Store>,
     kinds: BTreeMap<KindKey, ParamScope>,
+    /// Secrets that can't be read, and why.
+    pub(in crate::controller::cluster) unreadable: BTreeMap<SecretName, String>,
     equivalents: Option<Equivalents>,
     pub(in crate::controller::cluster) schemas: Option<(Versions, Arc<Catalog>)>,
     /// What was compiled last.
@@ -148,11 +155,11 @@ pub struct State {
 
 /// The objects of a kind.
 #[derive(Debug, Default)]
-struct Store {
-    objects: BTreeMap<ObjectKey, Object>,
+pub(in crate::controller::cluster) struct Store {
+    pub objects: BTreeMap<ObjectKey, Object>,
     /// What the list has so far that is being read.
     incoming: Option<BTreeMap<ObjectKey, Object>>,
-    is_complete: bool,
+    pub is_complete: bool,
 }
 
 impl State {
@@ -174,7 +181,18 @@ impl State {
                 Some(_) => compile,
                 None => Effect::default(),
             },
-            Change::Complete(watched) => self.store(watched).complete(),
+            Change::Complete(watched) => {
+                let was_unreadable = match &watched {
+                    Watched::Secret(name) => self.unreadable.remove(name).is_some(),
+                    _ => false,
+                };
+                let effect = self.store(watched).complete();
+                if was_unreadable { compile } else { effect }
+            }
+            Change::Unreadable(name, why) => match self.unreadable.insert(name, why.clone()) {
+                Some(before) if before == why => Effect::default(),
+                _ => compile,
+            },
             Change::Found(kind, scope) => match self.kinds.insert(kind, scope) {
                 Some(old) if old == scope => Effect::default(),
                 _ => compile,
@@ -264,6 +282,7 @@ impl State {
             ParamKindFact { api_version: kind.api_version, kind: kind.kind, scope }
         };
         definitions.param_kinds = self.param_kinds().into_iter().map(fact).collect();
+        definitions.keys = self.keys();
         definitions.equivalents = self.equivalents.clone().unwrap_or_default();
         definitions.schemas = self.schemas.as_ref().map(|(_, schemas)| Arc::clone(schemas));
         let active = self.break_glasses().filter(|glass| now < glass.ends());
@@ -277,10 +296,12 @@ impl State {
     }
 
     /// How many objects are kept, by what they are: words for a metric, few of them.
-    pub fn counts(&self) -> [(&'static str, usize); 8] {
+    pub fn counts(&self) -> [(&'static str, usize); 9] {
         let count = |wanted: &Watched| self.objects.get(wanted).map_or(0, |s| s.objects.len());
         let is_param = |watched: &Watched| matches!(watched, Watched::Params(_));
         let params = self.objects.iter().filter(|(watched, _)| is_param(watched));
+        let is_secret = |watched: &Watched| matches!(watched, Watched::Secret(_));
+        let secrets = self.objects.iter().filter(|(watched, _)| is_secret(watched));
         [
             ("validatingpolicies", count(&Watched::Validating)),
             ("mutatingpolicies", count(&Watched::Mutating)),
@@ -290,6 +311,7 @@ impl State {
             ("namespaces", count(&Watched::Namespaces)),
             ("breakglasses", count(&Watched::BreakGlasses)),
             ("params", params.map(|(_, store)| store.objects.len()).sum()),
+            ("secrets", secrets.map(|(_, store)| store.objects.len()).sum()),
         ]
     }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, GroupVersionKind};
 use kube::core::gvk::GroupVersion;
 use kube::discovery::{Scope, pinned_kind};
@@ -23,12 +24,13 @@ use crate::controller::cluster::discovery::{Discovered, Inventory};
 use crate::controller::cluster::equivalents;
 use crate::controller::cluster::item::Item;
 use crate::controller::cluster::object::{BreakGlassObject, Content, Object, ObjectKey};
+use crate::controller::cluster::secrets::{SecretName, public_part};
 use crate::controller::cluster::state::{Change, KindKey, Watched};
 use crate::controller::limits::{
     DISCOVERY_INTERVAL, KIND_INTERVAL, PARAMS_MAX, RETRY_INTERVAL, RETRY_INTERVAL_MAX,
     WATCH_SECONDS_MAX,
 };
-use crate::json::Node;
+use crate::json::{Document, Node};
 use crate::policy::api::{
     BreakGlass, ImagePolicy, MutatingPolicy, PolicyBinding, TrustRoot, ValidatingPolicy,
 };
@@ -87,7 +89,7 @@ pub(in crate::controller::cluster) fn watch_base(
         Watched::BreakGlasses => ApiResource::erase::<BreakGlass>(&()),
         Watched::NativeValidating => ApiResource::erase::<ValidatingAdmissionPolicy>(&()),
         Watched::NativeBindings => ApiResource::erase::<ValidatingAdmissionPolicyBinding>(&()),
-        Watched::Namespaces | Watched::Params(_) => {
+        Watched::Namespaces | Watched::Params(_) | Watched::Secret(_) => {
             ApiResource::erase::<k8s_openapi::api::core::v1::Namespace>(&())
         }
     };
@@ -169,6 +171,18 @@ async fn watch_params_once(
     }
 }
 
+/// Watches one Secret. Who may not read it is told.
+pub(in crate::controller::cluster) fn watch_secret(
+    client: Client,
+    name: SecretName,
+    changes: Changes,
+    metrics: Arc<Metrics>,
+) -> Task {
+    let resource = ApiResource::erase::<Secret>(&());
+    let watch = Watch { client, watched: Watched::Secret(name), resource, changes, metrics };
+    Task::spawn(async move { while let Ok(_ended) = watch.run(false).await {} })
+}
+
 /// Tells which resources serve the same objects, whenever that changes.
 pub(in crate::controller::cluster) fn watch_equivalents(
     mut discovered: Discovered,
@@ -224,8 +238,15 @@ struct Watch {
 impl Watch {
     /// Tells every change. Ends when the kind is gone, if that is of interest.
     async fn run(&self, ends_when_unserved: bool) -> Result<Ended, Closed> {
-        let api: Api<Item> = Api::all_with(self.client.clone(), &self.resource);
-        let config = watcher::Config::default().timeout(WATCH_SECONDS_MAX);
+        let client = self.client.clone();
+        let mut config = watcher::Config::default().timeout(WATCH_SECONDS_MAX);
+        let api: Api<Item> = match &self.watched {
+            Watched::Secret(SecretName { namespace, name }) => {
+                config = config.fields(&format!("metadata.name={name}"));
+                Api::namespaced_with(client, namespace, &self.resource)
+            }
+            _ => Api::all_with(client, &self.resource),
+        };
         let events = watch_objects(api, config).backoff(Backoff::default());
         pin_mut!(events);
         let mut listed = 0_usize;
@@ -252,6 +273,12 @@ impl Watch {
                 }
                 Err(error) => {
                     self.metrics.watch_failure();
+                    if let (Watched::Secret(name), Some(why)) = (&self.watched, refusal(&error)) {
+                        // Told in the status of the policy; it is tried again, and may be allowed then.
+                        let change = Change::Unreadable(name.clone(), why);
+                        send(&self.changes, change).await?;
+                        continue;
+                    }
                     let kind = &self.resource.kind;
                     tracing::warn!(kind, %error, "watch broke off; what was seen stays in force");
                     if ends_when_unserved && is_unserved(&error) {
@@ -294,6 +321,9 @@ impl Watch {
         } else if self.watched == Watched::BreakGlasses {
             break_glass(document.root().to_value())
                 .map(|glass| Content::BreakGlass(Arc::new(glass)))
+        } else if matches!(self.watched, Watched::Secret(_)) {
+            let public = public_part(document.root().to_value());
+            Ok(Content::Document(Arc::new(Document::from_value(&public))))
         } else {
             Ok(Content::Document(Arc::new(document)))
         };
@@ -373,6 +403,21 @@ impl kube::runtime::utils::Backoff for Backoff {
 
 fn key(item: &Item) -> ObjectKey {
     ObjectKey { namespace: item.namespace().unwrap_or_default(), name: item.name_any() }
+}
+
+/// What the API server says of a right that is missing.
+fn refusal(error: &watcher::Error) -> Option<String> {
+    let (watcher::Error::InitialListFailed(error) | watcher::Error::WatchStartFailed(error)) =
+        error
+    else {
+        return None;
+    };
+    match error {
+        kube::Error::Api(status) if [401, 403].contains(&status.code) => {
+            Some(status.message.clone())
+        }
+        _ => None,
+    }
 }
 
 fn is_unserved(error: &watcher::Error) -> bool {

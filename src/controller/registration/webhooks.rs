@@ -131,7 +131,7 @@ impl Webhooks {
 fn asked(snapshot: &Snapshot, phase: Phase) -> impl Iterator<Item = &Bound> {
     snapshot.policies().filter(move |bound| {
         bound.policy.origin == Origin::Portcullis
-            && bound.policy.kind.phase() == phase
+            && bound.policy.is_of(phase)
             && !bound.bindings.is_empty()
     })
 }

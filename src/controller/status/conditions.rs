@@ -94,7 +94,8 @@ impl<'s> Known<'s> {
             | Watched::BreakGlasses
             | Watched::NativeValidating
             | Watched::NativeBindings
-            | Watched::Params(_) => return None,
+            | Watched::Params(_)
+            | Watched::Secret(_) => return None,
         };
         let bound = self.policies.get(&(kind, object.name.as_str())).copied();
         if let Some(problem) = &object.unreadable {
@@ -151,7 +152,7 @@ impl<'s> Known<'s> {
         }
         if bound.bindings.is_empty() {
             let field = match policy.kind {
-                PolicyKind::ValidatingPolicy => "spec.validationActions",
+                PolicyKind::ValidatingPolicy | PolicyKind::ImagePolicy => "spec.validationActions",
                 PolicyKind::MutatingPolicy => "spec.selfBinding",
             };
             let message =

@@ -49,7 +49,8 @@ pub struct PolicyBindingSpec {
     /// The name of the policy. If there is none, the binding does nothing.
     #[schemars(length(min = 1, max = 253))]
     pub policy_name: String,
-    /// The kind of the policy. Without it, every policy of this name is meant, whatever its kind.
+    /// The kind of the policy. Without it, a ValidatingPolicy and a MutatingPolicy of this name are meant. An ImagePolicy is in
+    /// force by itself, and bound only by what says so here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_kind: Option<PolicyKind>,
     /// The params, if the policy has a `paramKind`. Without it, `params` is null.
@@ -76,4 +77,6 @@ pub enum PolicyKind {
     ValidatingPolicy,
     /// A MutatingPolicy.
     MutatingPolicy,
+    /// An ImagePolicy.
+    ImagePolicy,
 }

@@ -7,7 +7,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::policy::api::{FailurePolicy, MatchResources, PolicyStatus, ValidationAction};
+use crate::policy::api::{
+    FailurePolicy, MatchResources, PolicyStatus, StatusReason, ValidationAction, Variable,
+};
 
 /// Which images must be signed by whom, and what must be attested of them.
 #[derive(CustomResource, Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -49,6 +51,8 @@ use crate::policy::api::{FailurePolicy, MatchResources, PolicyStatus, Validation
         .message("without a required authority there must be an attestation"),
     validation = Rule::new("!has(self.attestations) || self.attestations.all(a, !has(a.authorities) || a.authorities.all(n, self.authorities.exists(o, o.name == n)))")
         .message("an attestation names an authority that the policy does not have"),
+    validation = Rule::new("!has(self.mutateDigest) || !self.mutateDigest || !has(self.extractors) || size(self.extractors) == 0")
+        .message("mutateDigest can't be combined with extractors: what an expression gives has no place that could be changed"),
 )]
 pub struct ImagePolicySpec {
     /// The images, as globs over registry and repository. A host is matched whole (`*.` before a domain and `*` for all
@@ -73,6 +77,23 @@ pub struct ImagePolicySpec {
     /// Whether an image must be named by its digest, so that what is verified is what runs.
     #[serde(default)]
     pub require_digest: bool,
+    /// Whether images that are named by a tag are pinned to the digest that was verified, so that what is verified is what
+    /// runs: `app:1` becomes `app:1@sha256:..` when the object is admitted. It comes before `requireDigest`.
+    #[serde(default)]
+    pub mutate_digest: bool,
+    /// Where other kinds of objects than Pods, and what makes Pods, name images. `matchConstraints` has to be about them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub extractors: Vec<ImageExtractor>,
+    /// Expressions that `validations` can name as `variables.NAME`; they see what those see.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
+    pub variables: Vec<Variable>,
+    /// What must be true of the images that passed, and of the object that names them. They are asked when all images passed
+    /// that came with the request, and there was one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "atomic"))]
+    pub validations: Vec<ImageValidation>,
     /// Which requests the policy is about. Without it, those that create or change Pods and what makes Pods: ReplicaSets,
     /// Deployments, StatefulSets, DaemonSets, Jobs, CronJobs, PodTemplates and ReplicationControllers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,6 +107,58 @@ pub struct ImagePolicySpec {
     /// What it means that nobody can say whether an image passes, such as when its registry does not answer.
     #[serde(default)]
     pub failure_policy: FailurePolicy,
+    /// What happens to an image whose registry does not answer. If it does not say, `failurePolicy` decides.
+    #[serde(default)]
+    pub on_unavailable: OnUnavailable,
+}
+
+/// What happens to an image whose registry does not answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum OnUnavailable {
+    /// `failurePolicy` decides.
+    #[default]
+    Deny,
+    /// It is admitted if this server verified it by the policy as it is, its trust roots and keys, in the last 24 hours and
+    /// nothing else was found since. An image that is named by a tag only with `mutateDigest`: it is pinned to that digest.
+    AllowVerified,
+}
+
+/// Something that must be true of images that passed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageValidation {
+    /// CEL that gives a bool; true passes. It sees `object`, `oldObject`, `request`, `namespaceObject`, `variables`, `now`, and
+    /// `images`: a list of what was verified. Each has `reference`, `registry`, `repository`, `tag`, `digest`, `field` and
+    /// `container`; `signers`, a map of lists by the name of the authority; and `attestations`, a map of lists by their name,
+    /// each with `predicateType`, `predicate` and `signer`.
+    #[schemars(length(min = 1, max = 100_000), pattern(r"\S"))]
+    pub expression: String,
+    /// What the user reads when it is not true: one line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 10_000), pattern(r"^\s*\S.*\s*$"))]
+    pub message: Option<String>,
+    /// The category of the failure in the response; it sets the HTTP status. `Forbidden` if it does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<StatusReason>,
+    /// CEL that gives the message, instead of `message`, and sees the same. If it fails, or gives nothing, more than one line
+    /// or more than 5 KiB, `message` is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 100_000), pattern(r"\S"))]
+    pub message_expression: Option<String>,
+}
+
+/// Where an object names images.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ImageExtractor {
+    /// A name for messages, unique in the policy.
+    #[schemars(length(min = 1, max = 63), pattern(r"^[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"))]
+    pub name: String,
+    /// CEL that gives a string or a list of strings: images, as they would be pulled. It sees `object`, `oldObject`,
+    /// `request` and `namespaceObject`. On an update it is also asked about the object as it was, which is `object` then: what
+    /// it gives for that is not judged again.
+    #[schemars(length(min = 1, max = 100_000), pattern(r"\S"))]
+    pub expression: String,
 }
 
 /// Somebody whose signature counts: the owner of a key, an identity, the owner of a certificate, or nobody at all.
@@ -112,15 +185,51 @@ pub struct ImageAuthority {
 }
 
 /// The owner of a key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[x_kube(
+    validation = Rule::new("!has(self.kms)")
+        .message("keys of key management systems are not supported: write the public key itself into publicKey or a Secret"),
+    validation = Rule::new("has(self.kms) || has(self.publicKey) != has(self.secretRef)")
+        .message("exactly one of publicKey and secretRef is required"),
+)]
 pub struct KeyAuthority {
     /// The public key in PEM: ECDSA on P-256 or P-384, RSA, or Ed25519.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 65_536))]
-    pub public_key: String,
+    pub public_key: Option<String>,
+    /// The Secret that has the public key. The server has to be allowed to read it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<SecretKeyRef>,
+    /// Refused: nothing here asks a key management system.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub kms: Option<String>,
     /// The log in which the signature must be. Without it, logs and timestamps of signatures are not looked at.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub transparency_log: Option<TrustRootRef>,
+}
+
+/// A public key in a Secret.
+#[derive(
+    Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct SecretKeyRef {
+    /// The namespace of the Secret.
+    #[schemars(length(min = 1, max = 63))]
+    pub namespace: String,
+    /// The name of the Secret.
+    #[schemars(length(min = 1, max = 253))]
+    pub name: String,
+    /// Under which name the Secret has the key: `cosign.pub` if it does not say, as `cosign generate-key-pair` names it.
+    #[serde(default = "cosign_pub")]
+    #[schemars(length(min = 1, max = 253))]
+    pub key: String,
+}
+
+fn cosign_pub() -> String {
+    "cosign.pub".to_owned()
 }
 
 /// Somebody whom an identity provider knows, and who signed with a certificate of minutes.

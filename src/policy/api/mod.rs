@@ -21,9 +21,10 @@ pub use expressions::{
     AuditAnnotation, FailurePolicy, MatchCondition, StatusReason, Validation, Variable,
 };
 pub use images::{
-    CertificateAuthority, ImageAttestation, ImageAuthority, ImagePolicy, ImagePolicySpec,
-    KeyAuthority, KeylessAuthority, PredicateValidation, StaticAnswer, TrustRoot, TrustRootKeys,
-    TrustRootRef, TrustRootSpec, TrustRootStatus, TufRepository,
+    CertificateAuthority, ImageAttestation, ImageAuthority, ImageExtractor, ImagePolicy,
+    ImagePolicySpec, ImageValidation, KeyAuthority, KeylessAuthority, OnUnavailable,
+    PredicateValidation, SecretKeyRef, StaticAnswer, TrustRoot, TrustRootKeys, TrustRootRef,
+    TrustRootSpec, TrustRootStatus, TufRepository,
 };
 pub use mutating::{
     ApplyConfiguration, JsonPatch, MutatingPolicy, MutatingPolicySpec, Mutation, PatchType,

@@ -18,6 +18,8 @@ pub(in crate::policy::compile) struct Head<'s> {
     pub constraints: &'s MatchResources,
     pub variables: &'s [api::Variable],
     pub priority: i32,
+    /// Whether somebody asks registries about objects that exist.
+    pub audits_images: bool,
 }
 
 impl<'s> From<&'s ValidatingPolicySpec> for Head<'s> {
@@ -37,6 +39,7 @@ impl<'s> From<&'s ValidatingPolicySpec> for Head<'s> {
             constraints: &spec.match_constraints,
             variables: &spec.variables,
             priority: 0,
+            audits_images: false,
         }
     }
 }
@@ -58,6 +61,7 @@ impl<'s> From<&'s MutatingPolicySpec> for Head<'s> {
             constraints: &spec.match_constraints,
             variables: &spec.variables,
             priority: spec.priority,
+            audits_images: false,
         }
     }
 }
@@ -70,14 +74,15 @@ pub(in crate::policy::compile) fn seconds(timeout: i32) -> Option<u8> {
 impl<'s> From<&'s ResolvedImages> for Head<'s> {
     fn from(spec: &'s ResolvedImages) -> Head<'s> {
         Head {
-            kind: PolicyKind::ValidatingPolicy,
-            about: About::default(),
+            kind: PolicyKind::ImagePolicy,
+            about: About { background: true, ..About::default() },
             failure_policy: spec.policy.failure_policy,
             timeout_seconds: None,
             param_kind: None,
             constraints: &spec.constraints,
             variables: &[],
             priority: 0,
+            audits_images: spec.is_audited,
         }
     }
 }

@@ -1,18 +1,19 @@
 //! An ImagePolicy and the trust roots that it names, made ready: globs, keys, patterns, expressions.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crate::cel::{CompileError, Env, Program, Type, Version};
-use crate::images::{
-    Authorities, Authority, Digest, ImageGlob, OwnKeys, PublicKey, Reference, TextMatch,
-    TrustError, TrustRoot,
-};
+use crate::images::{Authority, Digest, ImageGlob, OwnKeys, Reference, TrustError, TrustRoot};
 use crate::policy::api::{
-    ImageAttestation, ImageAuthority, ImagePolicySpec, KeylessAuthority, PolicyDiagnostic,
-    StaticAnswer, TrustRootRef, TrustRootSpec,
+    ImageAttestation, ImagePolicySpec, OnUnavailable, PolicyDiagnostic, SecretKeyRef, StaticAnswer,
+    TrustRootRef, TrustRootSpec,
 };
+use crate::policy::images::extract::Extractors;
+use crate::policy::images::judge::Verdict;
+use crate::policy::images::keys::{Keys, missing};
 use crate::policy::images::predicate;
+use crate::policy::images::validate::Validations;
 
 /// How many authorities a policy may have: each is tried on each signature.
 const AUTHORITIES_MAX: usize = 16;
@@ -23,9 +24,6 @@ const ATTESTATIONS_MAX: usize = 16;
 /// The name under which that of the public instance is among the others, where it is kept up to date. No object has it.
 pub const PUBLIC_TRUST_ROOT: &str = "";
 
-/// What a key management system's references begin with, in cosign's spelling.
-const KMS_SCHEMES: &[&str] = &["awskms://", "gcpkms://", "azurekms://", "hashivault://", "k8s://"];
-
 /// What an ImagePolicy says, ready to judge by.
 #[derive(Debug)]
 pub struct ImageRules {
@@ -35,6 +33,10 @@ pub struct ImageRules {
     pub(in crate::policy::images) required: usize,
     pub(in crate::policy::images) attestations: Vec<Attestation>,
     requires_digest: bool,
+    pins_digests: bool,
+    on_unavailable: OnUnavailable,
+    pub(in crate::policy) extractors: Extractors,
+    pub(in crate::policy) validations: Validations,
     fingerprint: String,
     diagnostics: Vec<PolicyDiagnostic>,
 }
@@ -55,6 +57,8 @@ pub(in crate::policy::images) enum Counts {
     Static(StaticAnswer),
     /// Never: what was written can't be used.
     Broken(String),
+    /// Nobody knows: its key is not there yet.
+    Missing(String),
 }
 
 /// What must be attested.
@@ -85,6 +89,8 @@ impl std::fmt::Debug for Attestation {
 #[derive(Debug, Default)]
 pub struct TrustRoots {
     named: HashMap<String, Result<Arc<TrustRoot>, TrustError>>,
+    /// Public keys in Secrets.
+    keys: Keys,
     fingerprint: String,
     public: std::sync::OnceLock<Result<Arc<TrustRoot>, TrustError>>,
 }
@@ -103,8 +109,17 @@ impl TrustRoots {
         }
     }
 
+    /// The same, with public keys in Secrets.
+    #[must_use]
+    pub fn with_keys(self, keys: BTreeMap<SecretKeyRef, Result<String, String>>) -> TrustRoots {
+        TrustRoots { keys, ..self }
+    }
+
     /// The trust root of this name, or why there is none.
-    fn named(&self, reference: &TrustRootRef) -> Result<Arc<TrustRoot>, String> {
+    pub(in crate::policy::images) fn named(
+        &self,
+        reference: &TrustRootRef,
+    ) -> Result<Arc<TrustRoot>, String> {
         match self.named.get(&reference.name) {
             Some(Ok(root)) => Ok(Arc::clone(root)),
             Some(Err(why)) => Err(format!("the TrustRoot `{}`: {why}", reference.name)),
@@ -112,7 +127,17 @@ impl TrustRoots {
         }
     }
 
-    fn public(&self) -> Result<Arc<TrustRoot>, String> {
+    /// The public key in a Secret, or why it is not known.
+    pub(in crate::policy::images) fn key(&self, reference: &SecretKeyRef) -> Result<&str, String> {
+        match self.keys.get(reference) {
+            Some(Ok(key)) => Ok(key),
+            Some(Err(why)) => Err(why.clone()),
+            None => Err(missing(reference)),
+        }
+    }
+
+    /// That of the public instance.
+    pub(in crate::policy::images) fn public(&self) -> Result<Arc<TrustRoot>, String> {
         if let Some(updated) = self.named.get(PUBLIC_TRUST_ROOT) {
             return updated.clone().map_err(|why| why.to_string());
         }
@@ -176,11 +201,29 @@ impl ImageRules {
             let why = "without a required authority there must be an attestation";
             compiler.tell("spec.required", why);
         }
+        if spec.mutate_digest && !spec.extractors.is_empty() {
+            let why = "can't be combined with extractors: what an expression gives has no place that could be changed";
+            compiler.tell("spec.mutateDigest", why);
+        }
+        if spec.match_constraints.is_none() && !spec.extractors.is_empty() {
+            let why = "needs matchConstraints that are about the objects that it looks at";
+            compiler.tell("spec.extractors", why);
+        }
+        compiler.unique("spec.extractors", spec.extractors.iter().map(|one| &one.name));
+        let mut refusals = Vec::new();
+        let extractors = Extractors::compile(&spec.extractors, version, &mut refusals);
+        let validations =
+            Validations::compile(&spec.variables, &spec.validations, version, &mut refusals);
+        for (field, error) in &refusals {
+            compiler.refuse(field.clone(), error);
+        }
         let diagnostics = compiler.diagnostics;
         // What asks for nothing must not let everything pass.
         let required = if spec.attestations.is_empty() { required.max(1) } else { required };
         let written = serde_json::to_vec(spec).unwrap_or_default();
-        let everything = [&written, roots.fingerprint.as_bytes()].concat();
+        let keys: Vec<_> = spec.secret_keys().into_iter().map(|key| roots.keys.get(key)).collect();
+        let keys = serde_json::to_vec(&keys).unwrap_or_default();
+        let everything = [&written, roots.fingerprint.as_bytes(), &keys].concat();
         ImageRules {
             images,
             excluded,
@@ -188,6 +231,10 @@ impl ImageRules {
             required,
             attestations,
             requires_digest: spec.require_digest,
+            pins_digests: spec.mutate_digest,
+            on_unavailable: spec.on_unavailable,
+            extractors,
+            validations,
             fingerprint: Digest::of(&everything).to_string(),
             diagnostics,
         }
@@ -203,6 +250,18 @@ impl ImageRules {
         self.requires_digest
     }
 
+    /// Whether an image that is named by a tag is pinned to the digest that was verified.
+    pub fn pins_digests(&self) -> bool {
+        self.pins_digests
+    }
+
+    /// Whether what was verified of an image before counts while its registry does not answer. What a tag named then counts
+    /// only where the image is pinned to that.
+    pub fn trusts_what_was_verified(&self, image: &Reference) -> bool {
+        self.on_unavailable == OnUnavailable::AllowVerified
+            && (self.pins_digests || image.digest().is_some())
+    }
+
     /// What is wrong with it.
     pub fn diagnostics(&self) -> &[PolicyDiagnostic] {
         &self.diagnostics
@@ -215,27 +274,40 @@ impl ImageRules {
     }
 
     /// What it answers to every image that it is about, if no registry need be asked for that.
-    pub fn fixed(&self) -> Option<bool> {
-        let passes = |named: &&Named| matches!(named.counts, Counts::Static(StaticAnswer::Pass));
-        let can_sign = |named: &&Named| matches!(named.counts, Counts::Signed(_));
-        let passing = self.authorities.iter().filter(passes).count();
-        let possible = passing + self.authorities.iter().filter(can_sign).count();
+    pub fn fixed(&self) -> Option<Verdict> {
+        let count = |is: fn(&Counts) -> bool| {
+            self.authorities.iter().filter(|named| is(&named.counts)).count()
+        };
+        let passing = count(|counts| matches!(counts, Counts::Static(StaticAnswer::Pass)));
+        let can_sign = passing + count(|counts| matches!(counts, Counts::Signed(_)));
+        let possible = can_sign + count(|counts| matches!(counts, Counts::Missing(_)));
         match () {
-            () if possible < self.required => Some(false),
-            () if passing >= self.required && self.attestations.is_empty() => Some(true),
+            () if possible < self.required => Some(Verdict::Failed),
+            () if can_sign < self.required => Some(Verdict::Unknown),
+            () if passing >= self.required && self.attestations.is_empty() => Some(Verdict::Passed),
             () => None,
         }
     }
+
+    /// The expressions that a verdict hangs on.
+    pub(in crate::policy) fn deciding(&self) -> impl Iterator<Item = &str> {
+        self.extractors.sources().chain(self.validations.sources())
+    }
+
+    /// Whether there is an authority of which nobody knows whether it signed.
+    pub(in crate::policy::images) fn misses_a_key(&self) -> bool {
+        self.authorities.iter().any(|named| matches!(named.counts, Counts::Missing(_)))
+    }
 }
 
-struct Compiler<'r> {
-    roots: &'r TrustRoots,
+pub(in crate::policy::images) struct Compiler<'r> {
+    pub roots: &'r TrustRoots,
     version: Version,
     diagnostics: Vec<PolicyDiagnostic>,
 }
 
 impl Compiler<'_> {
-    fn tell(&mut self, field: &str, message: &str) {
+    pub fn tell(&mut self, field: &str, message: &str) {
         let (field, message) = (field.to_owned(), message.to_owned());
         self.diagnostics.push(PolicyDiagnostic { field, message, excerpt: None });
     }
@@ -258,94 +330,6 @@ impl Compiler<'_> {
                 self.tell(&format!("{field}[{place}].name"), "another one has the same name");
             }
         }
-    }
-
-    fn authority(&mut self, place: usize, authority: &ImageAuthority) -> Named {
-        let field = format!("spec.authorities[{place}]");
-        let made = match authority {
-            ImageAuthority {
-                key: Some(key),
-                keyless: None,
-                certificate: None,
-                fixed: None,
-                ..
-            } => self.key(&key.public_key, key.transparency_log.as_ref()).map(Counts::Signed),
-            ImageAuthority {
-                key: None,
-                keyless: Some(keyless),
-                certificate: None,
-                fixed: None,
-                ..
-            } => self.keyless(keyless).map(Counts::Signed),
-            ImageAuthority {
-                key: None,
-                keyless: None,
-                certificate: Some(own),
-                fixed: None,
-                ..
-            } => {
-                let subject = one_of("subject", own.subject.as_ref(), own.subject_pattern.as_ref());
-                let subject = match (&own.subject, &own.subject_pattern) {
-                    (None, None) => Ok(None),
-                    _ => subject.map(Some),
-                };
-                Authorities::from_pem(&own.certificates)
-                    .map_err(|why| ("certificate.certificates", why.to_string()))
-                    .and_then(|authorities| {
-                        let subject = subject.map_err(|why| ("certificate", why))?;
-                        Ok(Authority::Certificate { authorities, subject })
-                    })
-                    .map(Counts::Signed)
-            }
-            ImageAuthority {
-                key: None,
-                keyless: None,
-                certificate: None,
-                fixed: Some(answer),
-                ..
-            } => Ok(Counts::Static(*answer)),
-            _ => {
-                let why = "exactly one of key, keyless, certificate and static is required";
-                Err(("", why.to_owned()))
-            }
-        };
-        let counts = made.unwrap_or_else(|(within, why)| {
-            let dot = if within.is_empty() { "" } else { "." };
-            self.tell(&format!("{field}{dot}{within}"), &why);
-            Counts::Broken(why)
-        });
-        Named { name: authority.name.clone(), counts }
-    }
-
-    fn key(
-        &self,
-        text: &str,
-        log: Option<&TrustRootRef>,
-    ) -> Result<Authority, (&'static str, String)> {
-        if let Some(scheme) = KMS_SCHEMES.iter().find(|scheme| text.trim().starts_with(**scheme)) {
-            let why = format!(
-                "`{scheme}` names a key that is kept elsewhere, which is not supported: write the public key itself"
-            );
-            return Err(("key.publicKey", why));
-        }
-        let key = PublicKey::from_pem(text).map_err(|why| ("key.publicKey", why.to_string()))?;
-        let log = log.map(|log| self.roots.named(log)).transpose();
-        Ok(Authority::Key { key, log: log.map_err(|why| ("key.transparencyLog", why))? })
-    }
-
-    fn keyless(&self, keyless: &KeylessAuthority) -> Result<Authority, (&'static str, String)> {
-        let within = |why| ("keyless", why);
-        let issuer = one_of("issuer", keyless.issuer.as_ref(), keyless.issuer_pattern.as_ref());
-        let subject = one_of("subject", keyless.subject.as_ref(), keyless.subject_pattern.as_ref());
-        let root = match &keyless.trust_root {
-            Some(reference) => self.roots.named(reference),
-            None => self.roots.public(),
-        };
-        Ok(Authority::Keyless {
-            issuer: issuer.map_err(within)?,
-            subject: subject.map_err(within)?,
-            root: root.map_err(|why| ("keyless.trustRoot", why))?,
-        })
     }
 
     fn attestation(
@@ -394,18 +378,5 @@ impl Compiler<'_> {
     fn refuse(&mut self, field: String, error: &CompileError) {
         let excerpt = Some(error.render());
         self.diagnostics.push(PolicyDiagnostic { field, message: error.detail(), excerpt });
-    }
-}
-
-/// A text or a pattern, whichever was written.
-fn one_of(
-    what: &str,
-    exact: Option<&String>,
-    pattern: Option<&String>,
-) -> Result<TextMatch, String> {
-    match (exact, pattern) {
-        (Some(exact), None) => Ok(TextMatch::Exact(exact.clone())),
-        (None, Some(pattern)) => TextMatch::pattern(pattern).map_err(|why| why.to_string()),
-        _ => Err(format!("exactly one of {what} and {what}Pattern is required")),
     }
 }

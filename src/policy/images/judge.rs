@@ -1,6 +1,8 @@
 //! What a policy says to one image, by what registries have about it: who signed, what is attested, and why that is enough
 //! or is not.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value as Json;
@@ -13,6 +15,10 @@ use crate::policy::images::predicate;
 
 /// How many reasons one message gives: what a person reads.
 const REASONS_MAX: usize = 3;
+
+/// How many bytes of predicates are kept of one image for validations. Provenance has some tens of KiB; long lists of packages
+/// are for the validations of the attestation itself, which see them whole.
+pub const PREDICATES_BYTES_MAX: usize = 256 << 10;
 
 /// What a policy says to one image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -30,6 +36,12 @@ pub struct Judgement {
     pub checks: Vec<Check>,
     /// What could not be read.
     pub problems: Vec<String>,
+    /// When it was verified, if that is not now: its registry does not answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_before: Option<Timestamp>,
+    /// Whether predicates were left out because they are too large to be kept.
+    #[serde(skip)]
+    pub is_cut: bool,
 }
 
 /// Whether an image passes.
@@ -55,11 +67,28 @@ impl Verdict {
     }
 }
 
+/// What a check is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum About {
+    /// An authority, by its name.
+    Authority(String),
+    /// An attestation.
+    Attestation {
+        /// Its name in the policy.
+        name: String,
+        /// What kind of thing is attested.
+        predicate_type: String,
+    },
+}
+
 /// One thing that is asked of an image.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Check {
-    /// What: an authority or an attestation, by its name.
+    /// What.
+    #[serde(skip)]
+    pub about: About,
+    /// The same for people.
     pub subject: String,
     /// Whether it is met.
     pub passed: bool,
@@ -83,6 +112,9 @@ pub struct Attempt {
     /// When, if that is attested.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub signed_at: Option<String>,
+    /// What is attested, if it counts and the policy has validations that may look at it.
+    #[serde(skip)]
+    pub predicate: Option<Arc<Json>>,
 }
 
 /// Judges an image by what is known about it, or by the reason why nothing is. Rules that are fixed need nothing.
@@ -101,9 +133,11 @@ pub fn judge(
         .collect();
     let mut checks: Vec<Check> = signers.iter().map(signature).collect();
     let signed = checks.iter().filter(|check| check.passed).count();
-    let question = Question { image, digest, now };
+    let room = if rules.validations.is_empty() { 0 } else { PREDICATES_BYTES_MAX };
+    let mut question = Question { image, digest, now, room, is_cut: false };
     let attested: Vec<Check> =
         rules.attestations.iter().map(|asked| question.attested(asked, &signers)).collect();
+    let is_cut = question.is_cut && !rules.validations.is_empty();
     let passes = signed >= rules.required && attested.iter().all(|check| check.passed);
     let problems: Vec<&RegistryError> = match evidence {
         Ok(known) => known.iter().flat_map(|known| &known.gathered.problems).collect(),
@@ -112,7 +146,11 @@ pub fn judge(
     let needs_registry = rules.fixed().is_none();
     let verdict = if passes {
         Verdict::Passed
-    } else if needs_registry && problems.iter().any(|problem| problem.is_passing()) {
+    } else if rules.fixed() == Some(Verdict::Failed) {
+        Verdict::Failed
+    } else if rules.misses_a_key()
+        || (needs_registry && problems.iter().any(|problem| problem.is_passing()))
+    {
         Verdict::Unknown
     } else {
         Verdict::Failed
@@ -145,6 +183,8 @@ pub fn judge(
         message,
         checks,
         problems: problems.iter().map(ToString::to_string).collect(),
+        verified_before: None,
+        is_cut,
     }
 }
 
@@ -175,7 +215,7 @@ fn signature(signer: &Signer<'_>) -> Check {
     let (passed, reason, attempts) = match &signer.named.counts {
         Counts::Static(StaticAnswer::Pass) => fixed(true, "it passes every image"),
         Counts::Static(StaticAnswer::Fail) => fixed(false, "it passes no image"),
-        Counts::Broken(why) => fixed(false, why),
+        Counts::Broken(why) | Counts::Missing(why) => fixed(false, why),
         Counts::Signed(_) if signer.unasked => fixed(false, "nothing is known of the image"),
         Counts::Signed(_) => {
             let is_signature = |verified: &Verified| *verified.claim() == Claim::Signature;
@@ -188,7 +228,8 @@ fn signature(signer: &Signer<'_>) -> Check {
             told(attempts, "signed", "no signature was found")
         }
     };
-    Check { subject, passed, reason, attempts }
+    let about = About::Authority(signer.named.name.clone());
+    Check { about, subject, passed, reason, attempts }
 }
 
 /// Whether any of the attempts counts, and if none does, why.
@@ -220,6 +261,7 @@ impl Attempt {
             rejected: tried.as_ref().err().map(ToString::to_string),
             signer: verified.map(predicate::signer),
             signed_at: verified.and_then(Verified::signed_at).map(|time| time.to_string()),
+            predicate: None,
         }
     }
 }
@@ -229,11 +271,23 @@ struct Question<'q> {
     image: &'q Reference,
     digest: Option<&'q Digest>,
     now: Timestamp,
+    /// How many bytes of predicates can still be kept.
+    room: usize,
+    /// Whether some were not.
+    is_cut: bool,
 }
 
 impl Question<'_> {
+    /// Keeps what is attested, if there is room.
+    fn kept(&mut self, predicate: &Json) -> Option<Arc<Json>> {
+        let left = self.room.checked_sub(predicate.to_string().len());
+        self.is_cut |= left.is_none();
+        self.room = left?;
+        Some(Arc::new(predicate.clone()))
+    }
+
     /// Whether something is attested by one who may, and meets the rules.
-    fn attested(&self, asked: &Attestation, signers: &[Signer<'_>]) -> Check {
+    fn attested(&mut self, asked: &Attestation, signers: &[Signer<'_>]) -> Check {
         let mut attempts = Vec::new();
         let may = asked.authorities.iter().filter_map(|place| signers.get(*place));
         for (place, tried) in may.flat_map(|signer| &signer.tried) {
@@ -248,12 +302,17 @@ impl Question<'_> {
                 attempt.rejected = self.digest.and_then(|digest| {
                     predicate::unmet(asked, predicate, verified, self.image, digest, self.now)
                 });
+                if attempt.rejected.is_none() {
+                    attempt.predicate = self.kept(predicate);
+                }
             }
             attempts.push(attempt);
         }
         let none = format!("no attestation of `{}` was found", asked.predicate_type);
         let (passed, reason, attempts) = told(attempts, "attested", &none);
-        Check { subject: format!("attestation `{}`", asked.name), passed, reason, attempts }
+        let (name, predicate_type) = (asked.name.clone(), asked.predicate_type.clone());
+        let about = About::Attestation { name, predicate_type };
+        Check { about, subject: format!("attestation `{}`", asked.name), passed, reason, attempts }
     }
 }
 

@@ -8,15 +8,27 @@
 //! - A problem of the registry is never taken for a missing signature.
 
 mod admit;
+mod authorities;
 mod compile;
+mod extract;
 mod judge;
+mod keys;
 mod object;
+mod pin;
 mod predicate;
 mod pull;
 mod resolved;
+mod validate;
+
+use crate::cel::CompileError;
 
 pub use admit::{IMAGES_MAX, ImagesNeeded};
 pub use compile::{ImageRules, PUBLIC_TRUST_ROOT, TrustRoots};
-pub use judge::{Attempt, Check, Judgement, Verdict, judge};
+pub use judge::{About, Attempt, Check, Judgement, Verdict, judge};
+pub use keys::{missing, public_key};
+pub(in crate::policy) use pin::Pin;
 pub use pull::PullSecrets;
 pub(in crate::policy) use resolved::{ResolvedImages, resolved};
+
+/// Expressions that do not compile, with the fields that they are in.
+pub(in crate::policy) type Refusals = Vec<(String, CompileError)>;

@@ -1,10 +1,10 @@
-//! An ImagePolicy with everything that decides about its answers: the trust roots that it names, and what it is about where
-//! it does not say.
+//! An ImagePolicy with everything that decides about its answers: the trust roots and Secrets that it names, and what it is
+//! about where it does not say.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::cel::Version;
 use crate::policy::api::{
@@ -14,13 +14,23 @@ use crate::policy::api::{
 use crate::policy::bound::{Bound, Form, Spec};
 use crate::policy::compile::Policy;
 use crate::policy::definitions::{Definitions, Named};
+use crate::policy::images::keys::Keys;
 
-/// A policy with its trust roots.
+/// A policy with its trust roots, and the keys that it has in Secrets.
 #[derive(Clone, Debug, Serialize)]
 pub(in crate::policy) struct ResolvedImages {
     pub policy: ImagePolicySpec,
     pub constraints: MatchResources,
     pub roots: BTreeMap<String, Arc<TrustRootSpec>>,
+    #[serde(serialize_with = "in_order")]
+    pub keys: Keys,
+    /// Whether somebody asks registries about objects that exist.
+    pub is_audited: bool,
+}
+
+/// JSON has no keys but texts.
+fn in_order<S: Serializer>(keys: &Keys, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(keys)
 }
 
 /// Every image policy, with all trust roots: a policy is compiled again when one of them changes.
@@ -32,18 +42,32 @@ pub(in crate::policy) fn resolved(definitions: &Definitions) -> Vec<Named<Resolv
         .collect();
     let resolve = |written: &Named<ImagePolicySpec>| {
         let policy = ImagePolicySpec::clone(&written.spec);
-        let constraints = policy.match_constraints.clone().unwrap_or_else(everything_with_images);
+        let constraints = policy.constraints();
+        let keys = definitions.keys_for(&policy);
         Named {
             origin: written.origin,
             name: written.name.clone(),
             generation: written.generation,
             source: written.source.clone(),
             refusals: written.refusals.clone(),
-            spec: Arc::new(ResolvedImages { policy, constraints, roots: roots.clone() }),
+            spec: Arc::new(ResolvedImages {
+                policy,
+                constraints,
+                roots: roots.clone(),
+                keys,
+                is_audited: definitions.audits_images,
+            }),
             last_good: None,
         }
     };
     definitions.images.iter().map(resolve).collect()
+}
+
+impl ImagePolicySpec {
+    /// Which requests the policy is about.
+    pub fn constraints(&self) -> MatchResources {
+        self.match_constraints.clone().unwrap_or_else(everything_with_images)
+    }
 }
 
 /// Pods, with the containers that are added later, and what makes Pods.
@@ -93,5 +117,12 @@ impl Form for ResolvedImages {
 
     fn keep(spec: Arc<Self>) -> Spec {
         Spec::Images(spec)
+    }
+
+    /// A policy is trusted by the roots and keys that there are now: one that was taken away is not to be trusted in an
+    /// earlier form.
+    fn again(&self, written: &Self) -> Option<Self> {
+        let ResolvedImages { policy, constraints, .. } = self.clone();
+        Some(ResolvedImages { policy, constraints, ..written.clone() })
     }
 }

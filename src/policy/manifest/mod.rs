@@ -158,7 +158,6 @@ struct Shape {
 enum Meaning {
     /// A policy or a binding.
     Policy(Subject),
-    ImagePolicy,
     TrustRoot,
     Plain,
 }
@@ -173,7 +172,7 @@ impl Shape {
 
     fn meaning(&self) -> Meaning {
         use Origin::{Native, Portcullis};
-        use PolicyKind::{MutatingPolicy, ValidatingPolicy};
+        use PolicyKind::{ImagePolicy, MutatingPolicy, ValidatingPolicy};
         Meaning::Policy(match (self.group.as_str(), self.kind.as_str()) {
             (GROUP, "ValidatingPolicy") => Subject::Policy(Portcullis, ValidatingPolicy),
             (GROUP, "MutatingPolicy") => Subject::Policy(Portcullis, MutatingPolicy),
@@ -188,7 +187,7 @@ impl Shape {
             (NATIVE_GROUP, "MutatingAdmissionPolicyBinding") => {
                 Subject::Binding(Native, Some(MutatingPolicy))
             }
-            (GROUP, "ImagePolicy") => return Meaning::ImagePolicy,
+            (GROUP, "ImagePolicy") => Subject::Policy(Portcullis, ImagePolicy),
             (GROUP, "TrustRoot") => return Meaning::TrustRoot,
             _ => return Meaning::Plain,
         })
@@ -235,7 +234,6 @@ fn manifest(source: &str, value: &Value, document: &impl Typed) -> Result<Manife
         Meaning::Policy(subject) => {
             return typed::policy(subject, &shape, source, value, document);
         }
-        Meaning::ImagePolicy => return typed::plain(source, document).map(Manifest::Images),
         Meaning::TrustRoot => return typed::plain(source, document).map(Manifest::TrustRoot),
         Meaning::Plain => {}
     }

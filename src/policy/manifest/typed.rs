@@ -79,7 +79,7 @@ pub(in crate::policy::manifest) fn policy(
     document: &impl Typed,
 ) -> Result<Manifest, Problem> {
     use Origin::{Native, Portcullis};
-    use PolicyKind::{MutatingPolicy, ValidatingPolicy};
+    use PolicyKind::{ImagePolicy, MutatingPolicy, ValidatingPolicy};
     let reading = Reading { subject, shape, source, value, document };
     let validates = |policy: &Named<_>| Policy::validating(policy, Version::default());
     let validating = |policy: &Named<_>| validates(policy).diagnostics().to_vec();
@@ -99,6 +99,7 @@ pub(in crate::policy::manifest) fn policy(
         Subject::Policy(Native, MutatingPolicy) => {
             Manifest::Mutating(reading.named::<_, MutatingAdmissionPolicySpec>(mutating)?)
         }
+        Subject::Policy(_, ImagePolicy) => Manifest::Images(plain(source, document)?),
         Subject::Binding(Portcullis, _) => {
             Manifest::Binding(reading.named::<_, PolicyBindingSpec>(binding)?)
         }

@@ -146,7 +146,7 @@ fn binding_spec(
     }
     let actions = spec.child("validationActions");
     if origin == Origin::Portcullis {
-        said.check_word(&["ValidatingPolicy", "MutatingPolicy"], errors);
+        said.check_word(&["ValidatingPolicy", "MutatingPolicy", "ImagePolicy"], errors);
         if mutates && actions.is_given() {
             errors.push(actions.forbidden("means nothing to a MutatingPolicy"));
         }

@@ -17,7 +17,7 @@ fn good(subject: Subject) -> Value {
         "operations": ["CREATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["pods"],
     });
     let spec = match subject {
-        Subject::Policy(_, PolicyKind::ValidatingPolicy) => json!({
+        Subject::Policy(_, PolicyKind::ValidatingPolicy | PolicyKind::ImagePolicy) => json!({
             "matchConstraints": {"resourceRules": [rule]},
             "validations": [{"expression": "true"}],
         }),

@@ -130,5 +130,7 @@ words! {
         Kept = "kept",
         /// A registry had to be asked.
         Registry = "registry",
+        /// The registry does not answer, and the policy trusts what was verified before.
+        VerifiedBefore = "verified_before",
     }
 }

@@ -121,10 +121,8 @@ fn the_tag_that_was_verified_is_the_digest_that_runs() {
         .assert_rejected(&["no signature was found"]);
     eventually("what the tag names now is not admitted", PATIENCE, || {
         let said = space.kubectl.try_apply(&pod("second", &image));
-        match said.stderr.contains("no signature was found") {
-            true => Ok(()),
-            false => Err(said.stderr + &said.stdout),
-        }
+        let is_denied = said.stderr.contains("no signature was found");
+        if is_denied { Ok(()) } else { Err(said.stderr + &said.stdout) }
     });
     // And what runs goes on: it can be changed and scaled.
     space.kubectl.run(&["label", "pod/first", "a=b"]).assert_accepted();

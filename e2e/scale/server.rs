@@ -59,7 +59,7 @@ impl Server {
         self.process.await_end(Duration::from_secs(30));
     }
 
-    /// Its resident memory.
+    /// Its resident memory, and what of it is its own: the rest is the program itself, which replicas on a node share.
     pub fn memory(&self) -> String {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id()));
         let kib = |field: &str| {
@@ -67,7 +67,8 @@ impl Server {
             line.split_whitespace().nth(1)?.parse::<f64>().ok()
         };
         let mib = |field: &str| kib(field).unwrap_or_default() / 1024.0;
-        format!("{:.1} MiB, at most {:.1} MiB", mib("VmRSS:"), mib("VmHWM:"))
+        let (now, most, own) = (mib("VmRSS:"), mib("VmHWM:"), mib("RssAnon:"));
+        format!("{now:.1} MiB, {own:.1} without the program, at most {most:.1} MiB")
     }
 
     pub fn told(&self) -> Told {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::api::ApiResource;
-use kube::discovery::{Discovery, Scope, verbs};
+use kube::discovery::{ApiGroup, Discovery, Scope, verbs};
 use kube::{Client, Error};
 use tokio::sync::{Notify, watch};
 use tokio::time::sleep;
@@ -34,8 +34,8 @@ pub struct Inventory {
 pub async fn discover(client: &Client) -> Result<Inventory, Error> {
     let asked = Discovery::new(client.clone()).run_aggregated().await;
     let discovery = match asked {
-        Ok(found) if found.groups().next().is_some() => found,
-        // An API server older than 1.27 answers otherwise.
+        Ok(found) if found.has_group(ApiGroup::CORE_GROUP) => found,
+        // An API server older than 1.27 answers otherwise. No answer has to look as if nothing were served.
         Ok(_) | Err(Error::SerdeError(_) | Error::Discovery(_)) => {
             Discovery::new(client.clone()).run().await?
         }

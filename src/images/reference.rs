@@ -174,7 +174,12 @@ impl Reference {
 
 impl fmt::Display for Reference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.registry, self.repository)?;
+        f.write_str(&self.registry)?;
+        if !is_host(&self.registry) {
+            // A host that was written in capitals would be a folder of the default registry without them.
+            f.write_str(":443")?;
+        }
+        write!(f, "/{}", self.repository)?;
         if let Some(tag) = &self.tag {
             write!(f, ":{tag}")?;
         }
@@ -316,10 +321,24 @@ mod tests {
         check("ghcr.io:0443/a/b", "ghcr.io/a/b:latest");
         check("docker.io:443/nginx", "docker.io/library/nginx:latest");
         // Upper case makes a host of what could be a folder.
-        check("Team/app", "team/app:latest");
+        check("Team/app", "team:443/app:latest");
         check(&format!("nginx@{digest}"), &format!("docker.io/library/nginx@{digest}"));
         check(&format!("nginx:1@{digest}"), &format!("docker.io/library/nginx:1@{digest}"));
         check(&format!("a.b/{}", "c".repeat(255)), &format!("a.b/{}:latest", "c".repeat(255)));
+    }
+
+    #[test]
+    fn what_is_shown_names_the_same() {
+        let check = |text: &str, expect: &str| {
+            let shown = Reference::parse(text).unwrap().to_string();
+            assert_eq!(shown, expect);
+            assert_eq!(Reference::parse(&shown).unwrap().to_string(), expect);
+        };
+        check("nginx", "docker.io/library/nginx:latest");
+        check("GH3/team/app:1", "gh3:443/team/app:1");
+        check("gh3/team/app:1", "docker.io/gh3/team/app:1");
+        check("LOCALHOST/a", "localhost/a:latest");
+        check("[::1]:05000/a", "[::1]:5000/a:latest");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Random and mutated text into everything that reads text of others: the language, JSON documents, manifests. Nothing may
+//! Random and mutated text into everything that reads text of others: the language, JSON documents, manifests, images. Nothing may
 //! panic, take long, or take much memory. `FUZZ_SECONDS` says how long each reader is tried, `FUZZ_SEED` where it begins; the
 //! inputs of a seed are always the same.
 
@@ -10,11 +10,18 @@
     reason = "a test fails by panicking"
 )]
 
+#[path = "../images/authority.rs"]
+#[allow(dead_code, reason = "shared with the tests of images")]
+mod authority;
+mod images;
 mod mutate;
 mod nesting;
 #[path = "../differential/random.rs"]
 mod random;
 mod seeds;
+#[path = "../images/sigstore.rs"]
+#[allow(dead_code, reason = "shared with the tests of images")]
+mod sigstore;
 
 use std::io::BufReader;
 use std::panic::catch_unwind;

@@ -342,3 +342,31 @@ fn innermost<'e>(
     }
     inner
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_so_many_seconds_or_until_then() {
+        let check = |text: &str, expect: std::ops::RangeInclusive<u64>| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            let seconds = wait(&headers).map(|wait| wait.as_secs());
+            assert!(
+                seconds.is_some_and(|seconds| expect.contains(&seconds)),
+                "{text}: {seconds:?}"
+            );
+        };
+        check("7", 7..=7);
+        check(" 0 ", 0..=0);
+        check("Sun, 06 Nov 1994 08:49:37 GMT", 0..=0);
+        check("Tue, 31 Dec 2999 23:59:59 GMT", 1_000_000_000..=u64::MAX);
+        for text in ["soon", "-1", "", "7 s"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, text.parse().unwrap());
+            assert_eq!(wait(&headers), None, "{text}");
+        }
+        assert_eq!(wait(&HeaderMap::new()), None);
+    }
+}

@@ -21,6 +21,11 @@ pub struct Keyring {
 }
 
 impl Keyring {
+    /// Whether there is nothing in it that could make a difference.
+    pub(in crate::images::registry) fn is_empty(&self) -> bool {
+        self.credentials.is_empty() && self.unread.is_empty()
+    }
+
     /// The logins for a repository, the first to be tried first.
     pub(in crate::images::registry) fn logins<'k>(
         &'k self,
@@ -51,5 +56,42 @@ impl Keyring {
         for unread in &self.unread {
             hash.update(&unread.why);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::images::Reference;
+    use crate::images::registry::{Options, Registry};
+
+    #[test]
+    fn who_shows_the_same_is_told_the_same() {
+        let registry = Registry::new(Options::default()).unwrap();
+        let image = Reference::parse("a.test/team/app:1").unwrap();
+        let keyring = |entries: &[(&str, &str)], unread: &[&str]| Keyring {
+            credentials: entries
+                .iter()
+                .map(|(place, password)| {
+                    let login = serde_json::json!({"username": "u", "password": password});
+                    let text = serde_json::json!({"auths": {*place: login}}).to_string();
+                    Arc::new(Credentials::from_docker_config(&text).unwrap())
+                })
+                .collect(),
+            unread: unread
+                .iter()
+                .map(|why| Unread { why: (*why).to_owned(), is_passing: false })
+                .collect(),
+        };
+        let mark = |entries: &[_], unread: &[_]| registry.mark(&keyring(entries, unread), &image);
+        let nobody = mark(&[("b.test", "p")], &[]);
+        assert_eq!(nobody, mark(&[("b.test", "q"), ("a.test/other", "p")], &[]));
+        let ours = mark(&[("a.test", "p")], &[]);
+        assert_eq!(ours, mark(&[("a.test/team", "p"), ("b.test", "q")], &[]));
+        assert_ne!(ours, nobody);
+        assert_ne!(ours, mark(&[("a.test", "q")], &[]));
+        assert_ne!(ours, mark(&[("a.test", "p"), ("a.test", "q")], &[]));
+        assert_ne!(nobody, mark(&[], &["the pull secret `x/y` is not there"]));
+        assert_ne!(mark(&[], &["x"]), mark(&[], &["y"]));
     }
 }

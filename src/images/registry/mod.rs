@@ -126,6 +126,9 @@ impl Registry {
     /// The same for keyrings as whom an image is asked about in the same way, so that what is known by one is known by the
     /// other, and by nobody else.
     pub fn mark(&self, keyring: &Keyring, image: &Reference) -> [u8; 32] {
+        if keyring.is_empty() {
+            return [0; 32];
+        }
         let mut hash = Sha256::new();
         for at in self.mirrors.all(image) {
             keyring.mark(&mut hash, &at.registry, &at.name);

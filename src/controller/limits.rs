@@ -192,6 +192,10 @@ pub const WORK_SLICE: Duration = Duration::from_millis(10);
 /// How often the audit asks which kinds there are. Whoever applies a CRD waits that long for its objects to be audited.
 pub const AUDIT_DISCOVERY_INTERVAL: Duration = Duration::from_secs(10);
 
+/// How long an audit goes on after its replica lost the Lease, in case that it comes back: longer than an API server takes to
+/// restart. If another replica has it, the memory of two audits is used for so long.
+pub const AUDIT_GRACE: Duration = Duration::from_mins(1);
+
 /// How often the audit tells what it found where that need not be at once: reports that are due, and what is left to do.
 pub const AUDIT_TICK: Duration = Duration::from_millis(500);
 

@@ -12,6 +12,7 @@
 //! - What a newer state of an object was found to be is never replaced by what an older one was.
 //! - Admission comes first: the audit has a thread of its own, and rests as long as it works (see [`WORK_SLICE`]).
 //! - Nothing is reported before everything was looked at once, so that a new leader takes nothing back.
+//! - Who loses the Lease for a moment reports nothing meanwhile, and begins nothing anew (see [`AUDIT_GRACE`]).
 //!
 //! # Errors
 //! A kind that can't be read is told in the log once, and by a metric as long as it lasts ([`unreadable`]); the others go on.
@@ -28,16 +29,19 @@ mod source;
 mod unreadable;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use kube::Client;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use crate::audit::report::Flavor;
 use crate::cel::Version;
 use crate::controller::audit::run::Run;
 use crate::controller::cluster::state::Watched;
 use crate::controller::cluster::{self, Discovered, Task};
+use crate::controller::limits::AUDIT_GRACE;
 use crate::controller::publish::{Publisher, Purpose};
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -111,23 +115,29 @@ async fn closed(mut snapshots: watch::Receiver<Option<Arc<Snapshot>>>) {
 }
 
 async fn keep(tools: Tools, mut inputs: Inputs) {
-    loop {
-        if inputs.leads.wait_for(|leads| *leads).await.is_err() {
-            return;
-        }
+    while inputs.leads.wait_for(|leads| *leads).await.is_ok() {
         tracing::info!("this replica audits what exists");
-        let mut leads = inputs.leads.clone();
         tokio::select! {
             () = audit(&tools, &inputs) => return,
-            lost = leads.wait_for(|leads| !leads) => if lost.is_err() { return },
+            () = lost(inputs.leads.clone(), AUDIT_GRACE) => {}
         }
         tools.metrics.audit_ended();
     }
 }
 
+/// Waits until this replica has not led for so long that another does. Until then its audit goes on and tells nobody: an
+/// API server that was away must not be asked for everything when it comes back.
+async fn lost(mut leads: watch::Receiver<bool>, grace: Duration) {
+    while leads.wait_for(|leads| !leads).await.is_ok() {
+        if !matches!(timeout(grace, leads.wait_for(|leads| *leads)).await, Ok(Ok(_))) {
+            return;
+        }
+    }
+}
+
 /// Audits until nobody publishes policies any more.
 async fn audit(tools: &Tools, inputs: &Inputs) {
-    let Inputs { snapshots, discovered, .. } = inputs.clone();
+    let Inputs { snapshots, leads, discovered } = inputs.clone();
     let (native_sender, natives) = watch::channel(None);
     let (observed, _) = watch::channel(None);
     let Tools { client, version, metrics, clock, .. } = tools;
@@ -141,5 +151,36 @@ async fn audit(tools: &Tools, inputs: &Inputs) {
         *clock,
     );
     let _following = Task::spawn(following);
-    Run::new(tools.clone(), snapshots, natives, discovered).run().await;
+    Run::new(tools.clone(), [snapshots, natives], leads, discovered).run().await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is heard, after which an audit that may be silent for so long is over or not.
+    fn check(heard: &[bool], grace: Duration, expect: bool) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let (sender, leads) = watch::channel(true);
+            let lost = tokio::spawn(lost(leads, grace));
+            for leads in heard {
+                tokio::task::yield_now().await;
+                sender.send_replace(*leads);
+            }
+            let is_over = timeout(Duration::from_millis(50), lost).await.is_ok();
+            assert_eq!(is_over, expect, "{heard:?}, {grace:?}");
+        });
+    }
+
+    #[test]
+    fn an_audit_outlives_a_moment_without_the_lease() {
+        let (long, none) = (Duration::from_secs(60), Duration::ZERO);
+        check(&[], none, false);
+        check(&[false], long, false);
+        check(&[false, true], long, false);
+        check(&[false, true, false], long, false);
+        check(&[false], none, true);
+        check(&[false, true, false], none, true);
+    }
 }

@@ -36,6 +36,8 @@ pub(in crate::controller::audit) struct Run {
     tools: Tools,
     snapshots: Published,
     natives: Published,
+    /// Whether reports and Events are ours to write.
+    leads: watch::Receiver<bool>,
     ours: Judge,
     native: Judge,
     sources: Sources,
@@ -84,8 +86,8 @@ struct Watching {
 impl Run {
     pub fn new(
         tools: Tools,
-        snapshots: Published,
-        natives: Published,
+        [snapshots, natives]: [Published; 2],
+        leads: watch::Receiver<bool>,
         discovered: Discovered,
     ) -> Run {
         let (client, metrics) = (&tools.client, &tools.metrics);
@@ -100,6 +102,7 @@ impl Run {
             tools,
             snapshots,
             natives,
+            leads,
             ours: Judge::default(),
             native: Judge::default(),
             sources,
@@ -405,7 +408,8 @@ impl Run {
             chosen.get(policy.kind).is_some_and(|names| names.contains(&policy.name))
         };
         let news = self.store.record(seen, Some(&asked), &answers, (self.tools.clock)());
-        if let Some(events) = self.events.as_mut().filter(|_| self.is_settled) {
+        let tells = self.is_settled && *self.leads.borrow();
+        if let Some(events) = self.events.as_mut().filter(|_| tells) {
             events.tell(news, Instant::now());
         }
         self.worked += begun.elapsed();
@@ -447,7 +451,8 @@ impl Run {
         self.count();
         self.reports.serve(&self.served.kinds, &mut self.store).await;
         let is_complete = self.is_planned && self.backlog() == 0;
-        self.reports.write(&mut self.store, is_complete);
+        let leads = *self.leads.borrow();
+        self.reports.write(&mut self.store, is_complete && leads);
         if let Some(events) = &mut self.events {
             events.sum_up(Instant::now());
         }

@@ -104,6 +104,9 @@ httpGet:
 - name: ledger
   {{- toYaml (default (dict "emptyDir" (dict "sizeLimit" "1Gi")) .Values.ledger.volume) | nindent 2 }}
 {{- end }}
+{{- with .Values.extraVolumes }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}
 
 {{/* Where they are mounted. */}}
@@ -127,5 +130,8 @@ httpGet:
 - name: ledger
   mountPath: {{ .Values.ledger.folder }}
   subPathExpr: $(POD_NAME)
+{{- end }}
+{{- with .Values.extraVolumeMounts }}
+{{ toYaml . }}
 {{- end }}
 {{- end }}

@@ -67,6 +67,18 @@ spec:
   - {expression: params.metadata.name == 'other', message: the limits are known}
 ";
 
+/// A key in a Secret.
+const KEY_POLICY: &str = "
+apiVersion: portcullis.dev/v1alpha1
+kind: ImagePolicy
+metadata: {name: SPACE-NAME}
+spec:
+  images: [registry.example.com/**]
+  authorities:
+  - name: release
+    key: {secretRef: {namespace: SPACE, name: NAME}}
+";
+
 const MORE_RIGHTS: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
@@ -140,6 +152,7 @@ fn accepts_and_rejects_as_installed_upgraded_and_uninstalled() {
     it_changes_what_it_admits(&guarded);
     it_says_that_it_works(&release);
     more_params_take_a_label(&guarded);
+    keys_are_read_by_the_names_of_their_secrets(&guarded);
     it_reports_what_it_may_read(&guarded, &first, first_port);
     whoever_is_on_call_breaks_the_glass(&release, &guarded);
     let second = it_is_upgraded(&release, &guarded, first, second_port);
@@ -154,6 +167,8 @@ fn values(port: u16, timeout_seconds: u8) -> Vec<String> {
         "--set=server.address=127.0.0.1".to_owned(),
         format!("--set=server.port={port},service.port={port}"),
         format!("--set=webhook.timeoutSeconds={timeout_seconds}"),
+        "--set=rbac.keySecrets[0].namespace=e2e-chart-guarded".to_owned(),
+        "--set=rbac.keySecrets[0].names={signer}".to_owned(),
     ]
 }
 
@@ -199,6 +214,22 @@ fn more_params_take_a_label(guarded: &Space) {
     guarded.apply(MORE_RIGHTS);
     guarded.await_answer(secret, "the limits are known");
     WORLD.kubectl.delete(&guarded.fill(FOREIGN_PARAMS));
+}
+
+/// The chart gives the right to one Secret; another can't be read, and the policy says so.
+fn keys_are_read_by_the_names_of_their_secrets(guarded: &Space) {
+    let says = |secret: &str, expect: &str| {
+        let policy = KEY_POLICY.replace("NAME", secret);
+        guarded.apply(&policy);
+        let name = format!("{}-{secret}", guarded.name);
+        eventually(expect, PATIENCE, || {
+            let status = WORLD.kubectl.get("imagepolicy", &name)["status"].to_string();
+            if status.contains(expect) { Ok(()) } else { Err(status) }
+        });
+        WORLD.kubectl.delete(&guarded.fill(&policy));
+    };
+    says("signer", "there is no Secret");
+    says("other", "can't be read: secrets");
 }
 
 /// What it may not read is said once, and shown as long as it lasts; the rest is reported all the same.

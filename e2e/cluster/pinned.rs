@@ -214,3 +214,46 @@ fn a_policy_waits_for_the_secret_of_its_key_and_follows_it() {
     space.await_answer(&probe, &missing);
     says(&missing);
 }
+
+#[test]
+fn what_runs_is_reported_when_a_key_is_revoked() {
+    let _peace = PEACE.read();
+    let space = Space::open("revoked");
+    let (folder, public) = key_pair("revoked");
+    let (_, other) = key_pair("revoked-other");
+    let app = repository("revoked/app");
+    let good = app.image("v1", "good");
+    sign(&folder, &format!("{}/{}@{good}", app.host, app.name));
+    let image = format!("{}/{}:v1", app.host, app.name);
+    let policy = |key: &str| {
+        let authority = json!({"name": "release", "key": {"publicKey": key}});
+        policy_with(&space, &authority)
+    };
+    let bad = pod("bad", &image.replace("/app:", "/missing:"));
+    space.apply_until(&policy(&public), &bad, "is not there");
+    space.kubectl.apply(&pod("app", &image)).assert_accepted();
+    let results = || -> Vec<String> {
+        let found = space.kubectl.run(&["get", "reports.openreports.io", "-o", "json"]);
+        let list: Value = serde_json::from_str(&found.stdout).unwrap_or_default();
+        let reports = list["items"].as_array().into_iter().flatten();
+        let results = reports.flat_map(|report| report["results"].as_array().into_iter().flatten());
+        let ours = results.filter(|result| result["policy"] == space.name.as_str());
+        ours.map(Value::to_string).collect()
+    };
+    std::thread::sleep(std::time::Duration::from_secs(3));
+    assert_eq!(results(), Vec::<String>::new(), "it passes");
+    space.apply(&policy(&other));
+    let why = "the signature is not the authority's";
+    eventually("the Pod is reported", PATIENCE, || {
+        let results = results();
+        let is_told = results.iter().any(|result| result.contains(why));
+        if is_told { Ok(()) } else { Err(format!("{results:?}")) }
+    });
+    // The Pod goes on, as what was there before does.
+    space.kubectl.run(&["label", "pod/app", "a=b"]).assert_accepted();
+    space.apply(&policy(&public));
+    eventually("nothing is reported any more", PATIENCE, || {
+        let results = results();
+        if results.is_empty() { Ok(()) } else { Err(format!("{results:?}")) }
+    });
+}

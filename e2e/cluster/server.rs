@@ -37,7 +37,7 @@ impl Server {
             .arg("--listen")
             .arg(format!("127.0.0.1:{}", self.port))
             .args(self.registries.iter().flat_map(|host| ["--plain-http", host]))
-            .args(["--pull-secrets", "--warm-images", "--audit-events"])
+            .args(["--pull-secrets", "--warm-images", "--audit-events", "--audit-images"])
             .arg("--webhook-url")
             .arg(self.url(""));
         if let Some(authority) = &self.clients {

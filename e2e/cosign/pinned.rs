@@ -5,6 +5,7 @@ use crate::admission::{created, message, pod, policy, review, serve};
 use crate::front::{Answer, Front};
 use crate::program::Program;
 use crate::push::Repository;
+use crate::tools::verify;
 use crate::world::{FORMATS, Format, WORLD};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -183,4 +184,48 @@ fn review_shows_the_patch_where_the_answer_is_known() {
     assert_eq!(code, 1, "{said}");
     assert!(said["status"]["message"].as_str().unwrap().contains("no registry is asked here"));
     assert!(said["patch"].is_null(), "{said}");
+}
+
+#[test]
+fn audit_asks_registries_if_it_is_told_to() {
+    let file = policy("audited", json!({}));
+    for format in FORMATS {
+        let run = |image: &str, more: &[&str]| {
+            let object = WORLD.folder.join(format!("{format:?}-{image}.yaml"));
+            std::fs::write(&object, pod(&WORLD.image(format, image)).to_string()).unwrap();
+            let mut command = crate::program::portcullis(&["audit", "-o", "json", "--policies"]);
+            let output = command.arg(&file).arg(&object).args(more).output().unwrap();
+            (output.status.code().unwrap(), String::from_utf8(output.stdout).unwrap())
+        };
+        let asks = ["--verify-images", "--plain-http", &WORLD.registry.host];
+        let (code, said) = run("signed", &asks);
+        assert_eq!(code, 0, "{said}");
+        for (image, why) in
+            [("unsigned", "no signature was found"), ("by-others", "is not the authority's")]
+        {
+            let (code, said) = run(image, &asks);
+            assert!(code == 1 && said.contains(why), "{code}: {said}");
+            let (code, said) = run(image, &[]);
+            assert!(code == 0 && said.contains("no registry is asked here"), "{code}: {said}");
+        }
+    }
+}
+
+#[test]
+fn a_key_may_be_in_a_secret_among_the_files() {
+    let public = std::fs::read_to_string(WORLD.folder.join("release.pub")).unwrap();
+    let key = json!({"secretRef": {"namespace": "signing", "name": "release"}});
+    let authority = json!({"name": "release", "key": key});
+    let file = WORLD.write_policy("in-a-secret", "**", json!({"authorities": [authority]}));
+    let image = WORLD.image(Format::Bundle, "signed");
+    verify(&image, &file, &[]).expect(2, "there is no Secret `signing/release`");
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"namespace": "signing", "name": "release"},
+        "data": {"cosign.pub": STANDARD.encode(public)},
+    });
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}\n---\n{secret}")).unwrap();
+    verify(&image, &file, &[]).expect(0, "passed");
+    verify(&WORLD.image(Format::Bundle, "by-others"), &file, &[])
+        .expect(1, "is not the authority's");
 }

@@ -24,7 +24,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::admission::{Facts, Need, Source};
+use crate::admission::{Facts, Need, NoCluster, Source};
 use crate::controller::images::breaker::Breaker;
 use crate::controller::images::memory::Memory;
 use crate::controller::images::pull_secrets::PullSecrets;
@@ -43,6 +43,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(6);
 
 /// How long a verification may take when nobody waits any more.
 const VERIFICATION_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the audit waits for an image. It looks at everything, one after the other: what takes longer is looked at again.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How long a command waits: for as long as a verification may take, and for its turn.
 const PATIENT_TIMEOUT: Duration = Duration::from_mins(2);
@@ -111,6 +114,16 @@ impl<S> WithImages<S> {
     #[must_use]
     pub fn patient(self) -> WithImages<S> {
         WithImages { patience: PATIENT_TIMEOUT, ..self }
+    }
+
+    /// The same answers, for who looks at what exists: it waits only as long as others can wait for it.
+    pub fn for_audit(&self) -> WithImages<NoCluster> {
+        WithImages {
+            inner: NoCluster,
+            verifier: Arc::clone(&self.verifier),
+            pull_secrets: self.pull_secrets.clone(),
+            patience: AUDIT_TIMEOUT,
+        }
     }
 
     /// What verifies beforehand, with the same answers.

@@ -74,6 +74,10 @@ pub const PARAMS_PATIENCE_FIRST: Duration = Duration::from_secs(30);
 /// than this is not one that we have seen.
 pub const PARAM_KINDS_MAX: usize = 100;
 
+/// How often the audit looks again at images of which nobody knew whether they pass. A registry that is down is not to be
+/// asked about everything all the time.
+pub const DOUBTFUL_INTERVAL: Duration = Duration::from_mins(1);
+
 /// Secrets of image policies that are watched, each by a connection of its own. Few people sign, and their keys are few.
 pub const KEY_SECRETS_MAX: usize = 64;
 

@@ -27,6 +27,7 @@ pub struct Publisher {
     snapshots: Snapshots,
     purpose: Purpose,
     trust: Trust,
+    audits_images: bool,
 }
 
 /// What policies are published for.
@@ -78,13 +79,20 @@ impl Publisher {
         snapshots: Snapshots,
         purpose: Purpose,
     ) -> Publisher {
-        Publisher { version, metrics, snapshots, purpose, trust: Trust::new(None) }
+        let trust = Trust::new(None);
+        Publisher { version, metrics, snapshots, purpose, trust, audits_images: false }
     }
 
     /// Puts trust roots that are kept up to date in the place of those that were written.
     #[must_use]
     pub fn with_trust(self, trust: Trust) -> Publisher {
         Publisher { trust, ..self }
+    }
+
+    /// Says whether image policies are asked about what exists.
+    #[must_use]
+    pub fn auditing_images(self, audits_images: bool) -> Publisher {
+        Publisher { audits_images, ..self }
     }
 
     /// What is known of such trust roots.
@@ -117,6 +125,7 @@ impl Publisher {
         since: Instant,
     ) -> Result<Arc<Snapshot>, BuildError> {
         self.trust.apply(&mut definitions);
+        definitions.audits_images = self.audits_images;
         let previous = self.snapshots.borrow().clone();
         let begun = Instant::now();
         let built = build(definitions, self.version, previous.clone()).await;

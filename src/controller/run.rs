@@ -105,7 +105,8 @@ pub fn start(
     let certified = certificates.subscribe();
     let trust = options.trust;
     let publisher = Publisher::new(options.version, metrics.clone(), snapshots, Purpose::Enforce)
-        .with_trust(trust.clone());
+        .with_trust(trust.clone())
+        .auditing_images(options.audit.as_ref().is_some_and(|audit| audit.images.is_some()));
     // Nobody leads for whoever does not audit.
     let (_, never) = watch::channel(false);
     let audits = if options.audit.is_some() { leads.clone() } else { never };

@@ -34,7 +34,7 @@ pub enum Unauditable {
     #[error("it changes objects and judges none")]
     Mutates,
     /// It asks registries.
-    #[error("it verifies images, which is done at admission only")]
+    #[error("it verifies images, and no registry is asked here")]
     Images,
     /// It does not compile, and never did.
     #[error("it does not compile")]

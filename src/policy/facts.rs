@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use crate::cel::{Answer, Answers, Check};
 use crate::images::Reference;
 use crate::json::{Document, Node};
-use crate::policy::images::{ImageRules, ImagesNeeded, Judgement};
+use crate::policy::images::{ImageRules, ImagesNeeded, Judgement, Verdict};
 use crate::schema::{NAMESPACE_METADATA_HIDDEN, NAMESPACE_PARTS};
 
 /// What was gathered for one request.
@@ -129,6 +129,11 @@ impl Facts {
     /// Adds what the rules say to an image.
     pub fn add_judgement(&mut self, rules: &ImageRules, image: &Reference, said: Arc<Judgement>) {
         self.judgements.insert((rules.fingerprint().to_owned(), image.clone()), said);
+    }
+
+    /// Whether there are images of which nobody knew whether they pass.
+    pub fn doubts_images(&self) -> bool {
+        self.judgements.values().any(|said| said.verdict == Verdict::Unknown)
     }
 
     /// Adds what the clock says.

@@ -26,6 +26,9 @@
 {{- if .Values.audit.events }}
 - --audit-events
 {{- end }}
+{{- if .Values.audit.images }}
+- --audit-images
+{{- end }}
 {{- else }}
 - --no-audit
 {{- end }}

@@ -1,9 +1,13 @@
 //! What is said on the command line about the audit of what exists.
 
+use std::sync::Arc;
+
 use clap::{Args, ValueEnum};
 
+use crate::admission::NoCluster;
 use crate::audit::report::Flavor;
 use crate::controller::audit::Options;
+use crate::controller::images::WithImages;
 
 /// Whether and how the cluster is audited.
 #[derive(Debug, Args)]
@@ -20,6 +24,10 @@ pub struct AuditArgs {
     /// Writes an Event on each object that newly fails a policy, as far as there are not too many
     #[arg(long, conflicts_with = "no_audit")]
     audit_events: bool,
+    /// Asks image policies too about what exists, and so registries: once for each image, and again when a policy, a trust
+    /// root or a key changes
+    #[arg(long, conflicts_with = "no_audit")]
+    audit_images: bool,
 }
 
 /// In which shape reports are written.
@@ -35,7 +43,11 @@ enum Reports {
 
 impl AuditArgs {
     /// How to audit, if at all. Our own policies are not about these namespaces.
-    pub fn options(&self, excluded_namespaces: &[String]) -> Option<Options> {
+    pub fn options(
+        &self,
+        excluded_namespaces: &[String],
+        images: impl FnOnce() -> WithImages<NoCluster>,
+    ) -> Option<Options> {
         (!self.no_audit).then(|| Options {
             reports: match self.reports {
                 Reports::Openreports => Some(Flavor::OpenReports),
@@ -44,6 +56,7 @@ impl AuditArgs {
             },
             lists_passes: self.report_passes,
             events: self.audit_events,
+            images: self.audit_images.then(|| Arc::new(images())),
             excluded_namespaces: excluded_namespaces.to_vec(),
         })
     }

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::admission::Source;
+use crate::admission::{NoCluster, Source};
 use crate::cel::Version;
 use crate::cli::serve::audit::AuditArgs;
 use crate::cli::serve::{Place, ServeArgs, bind, clients, ledger, traces};
@@ -104,7 +104,11 @@ impl ClusterArgs {
         }
     }
 
-    fn controller(&self, version: Version) -> Options {
+    fn controller(
+        &self,
+        version: Version,
+        images: impl FnOnce() -> WithImages<NoCluster>,
+    ) -> Options {
         let mut options = Options::new(version, self.endpoint(), &self.namespace);
         options.certificates.secret.clone_from(&self.certificate_secret);
         options.leader.lease.clone_from(&self.lease);
@@ -113,7 +117,7 @@ impl ClusterArgs {
         excluded.push(self.namespace.clone());
         excluded.sort();
         excluded.dedup();
-        options.audit = self.audit.options(&excluded);
+        options.audit = self.audit.options(&excluded, images);
         if let Some(registration) = &mut options.registration {
             registration.timeout_seconds = self.webhook_timeout_seconds;
             registration.excluded_namespaces = excluded;
@@ -141,6 +145,7 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
         .traced(traces.clone())
         .with_pull_secrets(pull_secrets);
     let warmer = options.images.warm_images.then(|| source.warmer());
+    let mut controlled = options.controller(args.version, || source.for_audit());
     let reviewer = Reviewer::new(source, metrics.clone(), ledger(args)?).traced(traces);
     let reviewer = Arc::new(reviewer);
     let (snapshot_sender, snapshots) = watch::channel(None);
@@ -158,7 +163,6 @@ pub async fn run(args: &ServeArgs) -> Result<Exit, Failure> {
         ready,
         fresh: fresh_sender,
     };
-    let mut controlled = options.controller(args.version);
     controlled.trust = trust.clone();
     let running = start(client, controlled, metrics.clone(), now, channels);
     tasks.spawn(trust.keep(registry, metrics.clone(), now));

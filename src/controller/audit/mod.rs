@@ -21,6 +21,7 @@
 
 mod again;
 mod events;
+mod fetch;
 mod judge;
 mod left_out;
 mod reports;
@@ -36,11 +37,13 @@ use kube::Client;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::admission::NoCluster;
 use crate::audit::report::Flavor;
 use crate::cel::Version;
 use crate::controller::audit::run::Run;
 use crate::controller::cluster::state::Watched;
 use crate::controller::cluster::{self, Discovered, Task};
+use crate::controller::images::WithImages;
 use crate::controller::limits::AUDIT_GRACE;
 use crate::controller::publish::{Publisher, Purpose};
 use crate::policy::snapshot::Snapshot;
@@ -57,6 +60,8 @@ pub struct Options {
     pub lists_passes: bool,
     /// Whether objects that newly fail a policy get an Event.
     pub events: bool,
+    /// Who asks registries about images; none if image policies are not asked about what exists.
+    pub images: Option<Arc<WithImages<NoCluster>>>,
     /// Namespaces that our own policies are not about.
     pub excluded_namespaces: Vec<String>,
 }

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
-use kube::api::{Api, ApiResource};
+use kube::api::ApiResource;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use crate::admission::{Facts, NamespaceObject, Need};
+use crate::admission::{Facts, Need};
 use crate::audit::plan::{Plan, ServedKind, plan};
 use crate::audit::report::{Summary, word};
 use crate::audit::store::{GroupResource, Remembered, Seen, Store, Totals};
@@ -19,6 +18,7 @@ use crate::cel::Arena;
 use crate::controller::audit::Tools;
 use crate::controller::audit::again::{Again, Waiting, join};
 use crate::controller::audit::events::Events;
+use crate::controller::audit::fetch::{self, Doubtful};
 use crate::controller::audit::judge::{Changes, Judge, common, is_outside};
 use crate::controller::audit::left_out::LeftOut;
 use crate::controller::audit::reports::Reports;
@@ -26,7 +26,6 @@ use crate::controller::audit::source::{Heard, SourceId, Sources};
 use crate::controller::audit::unreadable::Unreadable;
 use crate::controller::cluster::{Discovered, Inventory, Item, Task, resource};
 use crate::controller::limits::{AUDIT_TICK, AUDIT_TOLD_INTERVAL, NATIVES_PATIENCE, WORK_SLICE};
-use crate::json::Document;
 use crate::policy::snapshot::Snapshot;
 use crate::telemetry::metrics::{AuditTotals, FindingLabels};
 
@@ -65,6 +64,7 @@ pub(in crate::controller::audit) struct Run {
     told_next: Instant,
     /// What could not be looked at once more.
     refused: Plan,
+    doubtful: Doubtful,
     arena: Arena,
     /// What was worked since the last rest.
     worked: Duration,
@@ -124,6 +124,7 @@ impl Run {
             is_settled: false,
             told_next: Instant::now(),
             refused: Plan::new(),
+            doubtful: Doubtful::new(Instant::now()),
             arena: Arena::new(),
             worked: Duration::ZERO,
         }
@@ -379,15 +380,22 @@ impl Run {
         for (judge, _) in judges.into_iter().filter(|(_, is_excluded)| !is_excluded) {
             let references = Arc::clone(&judge.references);
             let auditor = Auditor::with(&judge.snapshot, references).only(chosen);
+            let mut last = None;
             let answer = loop {
                 match auditor.examine(&existing, &facts, &mut self.arena) {
                     Err(Need::Namespace(name)) if facts.namespace(&name).is_none() => {
                         let found = match self.ours.snapshot.namespace(&name) {
                             Some(known) => Some(known.clone()),
                             // It is newer than the policies.
-                            None => namespace(&self.tools, &name).await,
+                            None => fetch::namespace(&self.tools, &name).await,
                         };
                         facts.add_namespace(&name, found);
+                    }
+                    Err(need @ Need::Images(_))
+                        if last.as_ref() != Some(&need)
+                            && fetch::images(&self.tools, &existing, &need, &mut facts).await =>
+                    {
+                        last = Some(need);
                     }
                     Err(need) => {
                         tracing::warn!(object = %reference, "can't be audited: {need} is not known");
@@ -398,6 +406,7 @@ impl Run {
             };
             examined.extend(answer.map(|answer| (answer, judge)));
         }
+        self.doubtful.add(kind, &facts);
         let answers = examined.iter().flat_map(|(examined, judge)| {
             let reference = |policy| judge.references.get(policy).map(Arc::clone);
             examined.answers.iter().filter_map(move |a| Some((a, reference(a.policy)?)))
@@ -447,6 +456,10 @@ impl Run {
         for (kind, chosen) in back.collect::<Vec<_>>() {
             self.waiting.add(Again { kind, namespace: None, chosen });
         }
+        let chosen = |kind: &ServedKind| self.watches.get(kind).map(|watching| &watching.chosen);
+        for (kind, chosen) in self.doubtful.due(Instant::now(), chosen) {
+            self.waiting.add(Again { kind, namespace: None, chosen });
+        }
         self.next();
         self.count();
         self.reports.serve(&self.served.kinds, &mut self.store).await;
@@ -476,12 +489,4 @@ fn counted((policy, summary): &(Arc<PolicyRef>, Summary)) -> [(FindingLabels, u6
         (labels, count)
     };
     [("fail", fail), ("warn", warn), ("error", error)].map(labelled)
-}
-
-/// A namespace that the policies have not heard of.
-async fn namespace(tools: &Tools, name: &str) -> Option<NamespaceObject> {
-    let api: Api<Namespace> = Api::all(tools.client.clone());
-    let found = api.get_opt(name).await.ok()??;
-    let value = serde_json::to_value(&found).ok()?;
-    Some(NamespaceObject::new(&Document::from_value(&value)))
 }

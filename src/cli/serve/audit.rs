@@ -11,6 +11,7 @@ use crate::controller::images::WithImages;
 
 /// Whether and how the cluster is audited.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct AuditArgs {
     /// Leaves out the audit of what exists
     #[arg(long)]

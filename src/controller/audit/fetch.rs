@@ -9,36 +9,61 @@ use tokio::time::Instant;
 
 use crate::admission::{Facts, NamespaceObject, Need, Source};
 use crate::audit::plan::ServedKind;
-use crate::audit::{Chosen, Existing};
+use crate::audit::{Auditor, Chosen, Examined, Existing};
+use crate::cel::Arena;
 use crate::controller::audit::Tools;
 use crate::controller::limits::DOUBTFUL_INTERVAL;
 use crate::json::Document;
 use crate::policy::request::Operation;
+use crate::policy::snapshot::Snapshot;
 
 /// The kind of the policies that ask registries.
 const IMAGE_POLICY: &str = "ImagePolicy";
 
-/// A namespace that the policies have not heard of.
-pub(in crate::controller::audit) async fn namespace(
+/// Asks policies about an object, and fetches what they need for that.
+///
+/// # Errors
+/// What can't be found out.
+pub(in crate::controller::audit) async fn ask<'s>(
     tools: &Tools,
-    name: &str,
-) -> Option<NamespaceObject> {
+    known: &Snapshot,
+    auditor: &Auditor<'s>,
+    existing: &Existing<'_>,
+    facts: &mut Facts,
+    arena: &mut Arena,
+) -> Result<Examined<'s>, Need> {
+    let mut last = None;
+    loop {
+        let need = match auditor.examine(existing, facts, arena) {
+            Ok(examined) => return Ok(examined),
+            Err(need) => need,
+        };
+        if last.as_ref() == Some(&need) {
+            return Err(need);
+        }
+        match (&need, &tools.options.images) {
+            (Need::Namespace(name), _) => {
+                let found = match known.namespace(name) {
+                    Some(known) => Some(known.clone()),
+                    // It is newer than the policies.
+                    None => namespace(tools, name).await,
+                };
+                facts.add_namespace(name, found);
+            }
+            (Need::Images(_), Some(images)) => {
+                images.fetch(&existing.request(Operation::Create), &need, facts).await;
+            }
+            _ => return Err(need),
+        }
+        last = Some(need);
+    }
+}
+
+async fn namespace(tools: &Tools, name: &str) -> Option<NamespaceObject> {
     let api: Api<Namespace> = Api::all(tools.client.clone());
     let found = api.get_opt(name).await.ok()??;
     let value = serde_json::to_value(&found).ok()?;
     Some(NamespaceObject::new(&Document::from_value(&value)))
-}
-
-/// Whether images pass. Answers whether somebody was asked.
-pub(in crate::controller::audit) async fn images(
-    tools: &Tools,
-    existing: &Existing<'_>,
-    need: &Need,
-    facts: &mut Facts,
-) -> bool {
-    let Some(images) = &tools.options.images else { return false };
-    images.fetch(&existing.request(Operation::Create), need, facts).await;
-    true
 }
 
 /// Kinds with images of which nobody knew whether they pass.

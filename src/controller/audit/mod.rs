@@ -180,7 +180,7 @@ mod tests {
 
     #[test]
     fn an_audit_outlives_a_moment_without_the_lease() {
-        let (long, none) = (Duration::from_secs(60), Duration::ZERO);
+        let (long, none) = (Duration::from_mins(1), Duration::ZERO);
         check(&[], none, false);
         check(&[false], long, false);
         check(&[false, true], long, false);

@@ -9,7 +9,7 @@ use kube::api::ApiResource;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
-use crate::admission::{Facts, Need};
+use crate::admission::Facts;
 use crate::audit::plan::{Plan, ServedKind, plan};
 use crate::audit::report::{Summary, word};
 use crate::audit::store::{GroupResource, Remembered, Seen, Store, Totals};
@@ -380,28 +380,13 @@ impl Run {
         for (judge, _) in judges.into_iter().filter(|(_, is_excluded)| !is_excluded) {
             let references = Arc::clone(&judge.references);
             let auditor = Auditor::with(&judge.snapshot, references).only(chosen);
-            let mut last = None;
-            let answer = loop {
-                match auditor.examine(&existing, &facts, &mut self.arena) {
-                    Err(Need::Namespace(name)) if facts.namespace(&name).is_none() => {
-                        let found = match self.ours.snapshot.namespace(&name) {
-                            Some(known) => Some(known.clone()),
-                            // It is newer than the policies.
-                            None => fetch::namespace(&self.tools, &name).await,
-                        };
-                        facts.add_namespace(&name, found);
-                    }
-                    Err(need @ Need::Images(_))
-                        if last.as_ref() != Some(&need)
-                            && fetch::images(&self.tools, &existing, &need, &mut facts).await =>
-                    {
-                        last = Some(need);
-                    }
-                    Err(need) => {
-                        tracing::warn!(object = %reference, "can't be audited: {need} is not known");
-                        break None;
-                    }
-                    Ok(examined) => break Some(examined),
+            let (tools, known) = (&self.tools, &self.ours.snapshot);
+            let asked = fetch::ask(tools, known, &auditor, &existing, &mut facts, &mut self.arena);
+            let answer = match asked.await {
+                Ok(examined) => Some(examined),
+                Err(need) => {
+                    tracing::warn!(object = %reference, "can't be audited: {need} is not known");
+                    None
                 }
             };
             examined.extend(answer.map(|answer| (answer, judge)));

@@ -161,6 +161,17 @@ fn finds_all_that_is_wrong_and_nothing_else() {
     rows.print();
 }
 
+/// Waits until the control plane's controllers have done what they do about new objects.
+fn await_calm(server: &Server) -> Told {
+    eventually("objects no longer change by themselves", PATIENCE, || {
+        let before = server.told();
+        std::thread::sleep(Duration::from_secs(2));
+        let told = server.told();
+        let asked = told.evaluations - before.evaluations;
+        if asked == 0 { Ok(told) } else { Err(format!("{asked} policies were asked")) }
+    })
+}
+
 /// Waits until the audit is complete and says this.
 fn await_audit(server: &Server, expect: Told) -> Told {
     eventually("the audit is complete", PATIENCE, || {
@@ -249,7 +260,7 @@ impl World {
 
     /// A policy is edited: it alone is asked again.
     fn edit_a_policy(&self, server: &Server, objects: Objects, rows: &mut Rows) {
-        let before = server.told();
+        let before = await_calm(server);
         let edited = policy(0).replace("has a tier", "has a tier, says an edit");
         self.control_plane.kubectl.apply(&edited).assert_accepted();
         let begun = Instant::now();

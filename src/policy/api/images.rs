@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::policy::api::{
-    FailurePolicy, MatchResources, PolicyStatus, StatusReason, ValidationAction, Variable,
+    FailurePolicy, MatchResources, PolicyStatus, Severity, StatusReason, ValidationAction, Variable,
 };
 
 /// Which images must be signed by whom, and what must be attested of them.
@@ -34,6 +34,12 @@ use crate::policy::api::{
         type_ = "string",
         json_path = ".spec.validationActions",
         description = "What happens to a request with an image that does not pass."
+    ),
+    printcolumn(
+        name = "Severity",
+        type_ = "string",
+        json_path = ".spec.severity",
+        description = "How bad a violation is."
     ),
     printcolumn(
         name = "Ready",
@@ -110,6 +116,24 @@ pub struct ImagePolicySpec {
     /// What happens to an image whose registry does not answer. If it does not say, `failurePolicy` decides.
     #[serde(default)]
     pub on_unavailable: OnUnavailable,
+    /// How bad a violation is; for reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub severity: Option<Severity>,
+    /// What the policy is about, such as `Supply chain`; for reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 63))]
+    pub category: Option<String>,
+    /// Who answers questions about the policy: a team, an address, a channel.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 253))]
+    pub owner: Option<String>,
+    /// Why the policy exists and what to do when it fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 10_000))]
+    pub description: Option<String>,
+    /// Whether images of objects that already exist are audited too, where the audit asks registries.
+    #[serde(default = "crate::policy::api::validating::yes")]
+    pub background: bool,
 }
 
 /// What happens to an image whose registry does not answer.

@@ -75,7 +75,13 @@ impl<'s> From<&'s ResolvedImages> for Head<'s> {
     fn from(spec: &'s ResolvedImages) -> Head<'s> {
         Head {
             kind: PolicyKind::ImagePolicy,
-            about: About { background: true, ..About::default() },
+            about: About {
+                severity: spec.policy.severity,
+                category: spec.policy.category.clone(),
+                owner: spec.policy.owner.clone(),
+                description: spec.policy.description.clone(),
+                background: spec.policy.background,
+            },
             failure_policy: spec.policy.failure_policy,
             timeout_seconds: None,
             param_kind: None,

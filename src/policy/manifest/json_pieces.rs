@@ -250,7 +250,9 @@ impl JsonPieces {
     /// The value that ends here.
     fn value(&mut self) -> Result<Option<Piece>, ManifestError> {
         let rest = self.bytes.split_off(self.at);
-        let bytes = std::mem::replace(&mut self.bytes, rest);
+        let mut bytes = std::mem::replace(&mut self.bytes, rest);
+        // It would keep the room of all that follows.
+        bytes.shrink_to_fit();
         let lines = self.lines;
         self.lines += newlines(&bytes);
         let on_line = bytes.iter().rev().take_while(|byte| **byte != b'\n').count();

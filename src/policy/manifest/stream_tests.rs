@@ -316,3 +316,12 @@ fn what_is_hostile_is_refused_with_its_place() {
         g: &g [*f,*f,*f,*f,*f,*f,*f,*f,*f]\nh: [*g,*g,*g,*g,*g,*g,*g,*g,*g]\n";
     check(bomb.as_bytes(), &["f:"]);
 }
+
+#[test]
+fn a_piece_holds_no_more_memory_than_its_text() {
+    let lines = "{\"a\": 1}\n".repeat(1_000);
+    for piece in Pieces::new("a.jsonl", lines.as_bytes()) {
+        let text = piece.unwrap().text;
+        assert!(text.capacity() <= 2 * text.len(), "{} for {}", text.capacity(), text.len());
+    }
+}

@@ -136,6 +136,19 @@ fn a_trust_root_is_brought_up_to_date() {
         said.expect(1, "warning: the trust root is as it was written: http://");
     }
     let plain = ["--plain-http", repository.host(), "--plain-http", &WORLD.registry.host];
+    let object = WORLD.folder.join("followed-pod.json");
+    let image = WORLD.image(Format::Bundle, "followed");
+    std::fs::write(&object, crate::admission::pod(&image).to_string()).unwrap();
+    for command in ["review", "audit"] {
+        let ends = |more: &[&str]| {
+            let mut command = crate::program::portcullis(&[command, "--verify-images"]);
+            command.arg("--policies").arg(&policy).arg(&object).args(more);
+            command.output().unwrap().status.code()
+        };
+        assert_eq!(ends(&plain), Some(0), "{command}");
+        // Its repository is not asked without TLS.
+        assert_eq!(ends(&plain[2..]), Some(1), "{command}");
+    }
     let program = Program::serve_with(&policy, &plain);
     let image = WORLD.image(Format::Bundle, "followed");
     let answer = || program.validate(&crate::admission::created(&image));

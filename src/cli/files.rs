@@ -3,23 +3,14 @@
 use std::fs;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use crate::cel::Version;
 use crate::cli::Failure;
 use crate::controller::files::{list, read};
 use crate::policy::Definitions;
 use crate::policy::manifest::{self, Refused};
-use crate::policy::snapshot::Snapshot;
 
 /// What stands for standard input.
 const STDIN: &str = "-";
-
-/// Everything that files and folders define, compiled. A policy that does not compile is in it as broken; a file that
-/// can't be read is a failure.
-pub fn snapshot(paths: &[PathBuf], version: Version) -> Result<Arc<Snapshot>, Failure> {
-    Ok(Arc::new(Snapshot::build(definitions(paths)?, version, None)))
-}
 
 /// Everything that files and folders define, as it is written.
 pub fn definitions(paths: &[PathBuf]) -> Result<Definitions, Failure> {

@@ -75,9 +75,13 @@ enum Authorizer {
 /// Runs the command.
 pub fn run(args: &ReviewArgs) -> Result<Exit, Failure> {
     let sources: Vec<PathBuf> = args.policies.iter().chain(&args.with).cloned().collect();
-    let snapshot = files::snapshot(&sources, args.version)?;
-    output::broken(&mut io::stderr().lock(), &snapshot)?;
     let images = args.verify_images.then(|| Verifier::new(&args.registry)).transpose()?;
+    let mut definitions = files::definitions(&sources)?;
+    if let Some(images) = &images {
+        images.update(&mut definitions);
+    }
+    let snapshot = Snapshot::build(definitions, args.version, None);
+    output::broken(&mut io::stderr().lock(), &snapshot)?;
     let known = Known { images, authorizer: args.authorizer };
     let mut reviewed = Vec::new();
     for file in files::manifests(&args.files)? {

@@ -147,7 +147,7 @@ pub fn run(args: &AuditArgs) -> Result<Exit, Failure> {
     }
     let images = args.verify_images.then(|| Verifier::new(&args.registry)).transpose()?;
     let means = Means { threads: args.threads, images: images.as_ref() };
-    let prepared = prepare(args)?;
+    let prepared = prepare(args, images.as_ref())?;
     let Prepared { sources, survey, snapshots } = &prepared;
     if let [old, new] = snapshots.as_slice() {
         let both = [(&old.snapshot, &old.plan), (&new.snapshot, &new.plan)];
@@ -205,7 +205,7 @@ struct Set {
     plan: Plan,
 }
 
-fn prepare(args: &AuditArgs) -> Result<Prepared, Failure> {
+fn prepare(args: &AuditArgs, images: Option<&Verifier>) -> Result<Prepared, Failure> {
     let mut sets: Vec<Definitions> = match args.compare.as_slice() {
         [] => vec![definitions(args, &args.policies)?],
         both => {
@@ -235,7 +235,10 @@ fn prepare(args: &AuditArgs) -> Result<Prepared, Failure> {
     let mut snapshots = Vec::with_capacity(sets.len());
     for mut definitions in sets {
         survey.add_to(&mut definitions);
-        definitions.audits_images = args.verify_images;
+        definitions.audits_images = images.is_some();
+        if let Some(images) = images {
+            images.update(&mut definitions);
+        }
         let snapshot = Snapshot::build(definitions.clone(), args.version, None);
         snapshots.push(Set { snapshot, definitions, plan: Plan::new() });
     }

@@ -5,28 +5,37 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 
 use crate::admission::{Facts, Need, NoCluster, Source};
-use crate::cli::images::RegistryArgs;
+use crate::cli::images::{RegistryArgs, updated};
 use crate::cli::{Failure, runtime};
 use crate::controller::images::WithImages;
-use crate::policy::Request;
+use crate::controller::trust::Trust;
+use crate::images::registry::Registry;
+use crate::policy::{Definitions, Request};
 use crate::telemetry::Metrics;
 
 /// Asks registries, and waits for what they say.
 #[derive(Debug)]
 pub struct Verifier {
     runtime: Runtime,
+    registry: Arc<Registry>,
+    trust: Trust,
     source: WithImages<NoCluster>,
 }
 
 impl Verifier {
     /// With the registries as the arguments say.
     pub fn new(args: &RegistryArgs) -> Result<Verifier, Failure> {
-        let (runtime, client) = (runtime()?, Arc::new(args.client()?));
+        let (runtime, registry) = (runtime()?, Arc::new(args.client()?));
         let source = {
             let _entered = runtime.enter();
-            WithImages::new(NoCluster, client, Arc::new(Metrics::new())).patient()
+            WithImages::new(NoCluster, registry.clone(), Arc::new(Metrics::new())).patient()
         };
-        Ok(Verifier { runtime, source })
+        Ok(Verifier { runtime, registry, trust: args.trust()?, source })
+    }
+
+    /// Brings trust roots up to date that are to be.
+    pub fn update(&self, definitions: &mut Definitions) {
+        self.runtime.block_on(updated(definitions, &self.trust, &self.registry));
     }
 
     /// Adds what a review needs to know of images.

@@ -40,7 +40,7 @@ spec: {policyName: SPACE-native, validationActions: [Audit]}
 ";
 
 /// What the program prints, and how it ends.
-fn portcullis(arguments: &[&str]) -> (String, Option<i32>) {
+pub fn portcullis(arguments: &[&str]) -> (String, Option<i32>) {
     let output = Command::new(env!("CARGO_BIN_EXE_portcullis"))
         .args(arguments)
         .arg("--kubeconfig")

@@ -1,5 +1,6 @@
 //! Image policies that pin tags to digests on a real API server, with the controllers that compare what they made.
 
+use crate::audited::portcullis;
 use crate::images::{key_pair, policy_with, sign};
 use crate::processes::eventually;
 use crate::push::Repository;
@@ -210,6 +211,23 @@ fn a_policy_waits_for_the_secret_of_its_key_and_follows_it() {
     space.kubectl.apply(&secret(&other)).assert_accepted();
     space.await_answer(&probe, "the signature is not the authority's");
     passes(&public);
+    // The command line reads the Secret, too.
+    let unsigned = app.image("v2", "nobody signed it");
+    for (digest, is_told) in [(&good, false), (&unsigned, true)] {
+        let image = format!("{}/{}@{digest}", app.host, app.name);
+        let spec = json!({"containers": [{"name": "app", "image": image}]});
+        let metadata = json!({"name": "app", "namespace": space.name});
+        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec});
+        let file = folder.join("pod.json");
+        std::fs::write(&file, pod.to_string()).unwrap();
+        let images = ["--verify-images", "--plain-http", &app.host];
+        let from_cluster = ["audit", "--policies-from-cluster", "-o", "json"];
+        let file = [file.to_str().unwrap()];
+        let (said, _) = portcullis(&[&from_cluster[..], &images, &file].concat());
+        let why = "authority `release`: no signature was found";
+        assert_eq!(said.contains(why), is_told, "{said}");
+        assert!(said.contains(&space.name) && !said.contains("there is no Secret"), "{said}");
+    }
     space.kubectl.run(&["delete", "secret", "signer"]).assert_accepted();
     space.await_answer(&probe, &missing);
     says(&missing);

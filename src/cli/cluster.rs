@@ -10,6 +10,7 @@ use k8s_openapi::api::admissionregistration::v1::{
     MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
 };
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Api, ApiResource, ListParams};
 use kube::{Client, Error, ResourceExt};
 
@@ -20,7 +21,10 @@ use crate::cli::reach::Reach;
 use crate::controller::cluster::{Inventory, Item, discover, resource};
 use crate::json::Document;
 use crate::policy::Definitions;
-use crate::policy::api::{ImagePolicy, MutatingPolicy, PolicyBinding, TrustRoot, ValidatingPolicy};
+use crate::policy::api::{
+    ImagePolicy, MutatingPolicy, PolicyBinding, SecretKeyRef, TrustRoot, ValidatingPolicy,
+};
+use crate::policy::images::public_key;
 use crate::policy::manifest::{self, Manifest};
 
 /// Objects in a page: some 3 MB of Pods. The API server reads no more from etcd at a time.
@@ -108,7 +112,27 @@ impl Cluster {
                 }
             }
         }
+        self.add_keys(definitions);
         Ok(())
+    }
+
+    /// Adds the public keys that policies have in Secrets, or why they can't be read.
+    fn add_keys(&self, definitions: &mut Definitions) {
+        let secrets = ApiResource::erase::<Secret>(&());
+        let named = definitions.images.iter().flat_map(|policy| policy.spec.secret_keys());
+        for key in named.cloned().collect::<BTreeSet<_>>() {
+            let SecretKeyRef { namespace, name, .. } = &key;
+            let api: Api<Item> = Api::namespaced_with(self.client.clone(), namespace, &secrets);
+            let found = match self.runtime.block_on(api.get_opt(name)) {
+                Ok(Some(secret)) => public_key(secret.document(&secrets).root(), &key),
+                // It may be among the files.
+                Ok(None) => continue,
+                Err(error) => {
+                    Err(format!("the Secret `{namespace}/{name}` can't be read: {error}"))
+                }
+            };
+            definitions.keys.insert(key, found);
+        }
     }
 
     /// What the cluster serves.

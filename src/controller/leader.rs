@@ -133,10 +133,7 @@ impl Candidate {
     /// Takes or renews the Lease if that may be. Answers whether it is ours, as of `now`.
     async fn claim(&mut self, now: Instant) -> Result<bool, Error> {
         for _ in 0..LEASE_ATTEMPTS_MAX {
-            let found = match self.held.clone() {
-                None => self.api.get_opt(&self.name).await?,
-                held => held,
-            };
+            let found = self.found().await?;
             let written = match found {
                 Some(found) if !self.may_take(found.spec.as_ref(), now) => return Ok(false),
                 Some(found) => self.api.replace(&self.name, &self.params, &self.ours(found)).await,
@@ -152,10 +149,7 @@ impl Candidate {
     /// Lets another have it at once.
     async fn release(&mut self) -> Result<(), Error> {
         for _ in 0..LEASE_ATTEMPTS_MAX {
-            let found = match self.held.clone() {
-                None => self.api.get_opt(&self.name).await?,
-                held => held,
-            };
+            let found = self.found().await?;
             let Some(found) = found.filter(|found| self.is_ours(found)) else { return Ok(()) };
             let spec = found.spec.map(|spec| LeaseSpec {
                 holder_identity: None,
@@ -170,6 +164,14 @@ impl Candidate {
             }
         }
         Ok(())
+    }
+
+    /// The Lease as it is, as far as we know: what we wrote last, or else what is there.
+    async fn found(&self) -> Result<Option<Lease>, Error> {
+        match self.held.clone() {
+            None => self.api.get_opt(&self.name).await,
+            held => Ok(held),
+        }
     }
 
     /// Remembers what was written. `false` if somebody wrote, made or removed it in the meantime, and it has to be looked

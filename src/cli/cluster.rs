@@ -24,7 +24,7 @@ use crate::policy::Definitions;
 use crate::policy::api::{
     ImagePolicy, MutatingPolicy, PolicyBinding, SecretKeyRef, TrustRoot, ValidatingPolicy,
 };
-use crate::policy::images::public_key;
+use crate::policy::images::{public_key, unreadable};
 use crate::policy::manifest::{self, Manifest};
 
 /// Objects in a page: some 3 MB of Pods. The API server reads no more from etcd at a time.
@@ -127,9 +127,7 @@ impl Cluster {
                 Ok(Some(secret)) => public_key(secret.document(&secrets).root(), &key),
                 // It may be among the files.
                 Ok(None) => continue,
-                Err(error) => {
-                    Err(format!("the Secret `{namespace}/{name}` can't be read: {error}"))
-                }
+                Err(error) => Err(unreadable(&key, error)),
             };
             definitions.keys.insert(key, found);
         }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::controller::cluster::object::Content;
 use crate::controller::cluster::state::{State, Watched};
 use crate::policy::api::SecretKeyRef;
-use crate::policy::images::{missing, public_key};
+use crate::policy::images::{missing, public_key, unreadable};
 use crate::policy::manifest::Manifest;
 
 /// What is in the PEM of every public key.
@@ -70,13 +70,13 @@ impl State {
     ) -> BTreeMap<SecretKeyRef, Result<String, String>> {
         let found = |key: &SecretKeyRef| {
             let name = SecretName::from(key);
-            let SecretName { namespace, name: secret } = &name;
             if let Some(why) = self.unreadable.get(&name) {
-                return Err(format!("the Secret `{namespace}/{secret}` can't be read: {why}"));
+                return Err(unreadable(key, why));
             }
             let store = self.objects.get(&Watched::Secret(name.clone()));
             let Some(store) = store.filter(|store| store.is_complete) else {
-                return Err(format!("the Secret `{namespace}/{secret}` is not read yet"));
+                let SecretName { namespace, name } = &name;
+                return Err(format!("the Secret `{namespace}/{name}` is not read yet"));
             };
             match store.objects.values().next().and_then(|object| object.content.as_ref()) {
                 Some(Content::Document(document)) => public_key(document.root(), key),

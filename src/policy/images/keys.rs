@@ -1,6 +1,7 @@
 //! Public keys that policies keep in Secrets: which are named, and what the Secrets that were read say.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -63,6 +64,11 @@ impl Definitions {
 /// What is said of a Secret that is not there.
 pub fn missing(wanted: &SecretKeyRef) -> String {
     format!("there is no Secret `{}/{}`", wanted.namespace, wanted.name)
+}
+
+/// What is said of a Secret that can't be read.
+pub fn unreadable(wanted: &SecretKeyRef, why: impl Display) -> String {
+    format!("the Secret `{}/{}` can't be read: {why}", wanted.namespace, wanted.name)
 }
 
 /// The public key that a Secret has under this name.

@@ -25,7 +25,7 @@ use crate::cel::CompileError;
 pub use admit::{IMAGES_MAX, ImagesNeeded};
 pub use compile::{ImageRules, PUBLIC_TRUST_ROOT, TrustRoots};
 pub use judge::{About, Attempt, Check, Judgement, Verdict, judge};
-pub use keys::{missing, public_key};
+pub use keys::{missing, public_key, unreadable};
 pub(in crate::policy) use pin::Pin;
 pub use pull::PullSecrets;
 pub(in crate::policy) use resolved::{ResolvedImages, resolved};

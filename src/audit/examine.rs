@@ -93,6 +93,21 @@ pub struct Failed<'s> {
     pub param: Option<String>,
 }
 
+impl Failed<'_> {
+    /// The same in a form to be kept.
+    pub fn finding(&self, object: Arc<ObjectRef>, policy: &Arc<PolicyRef>) -> Finding {
+        Finding {
+            object,
+            policy: Arc::clone(policy),
+            rule: self.rule,
+            verdict: self.verdict,
+            message: self.message.as_str().into(),
+            binding: self.binding.map(str::to_owned),
+            param: self.param.clone(),
+        }
+    }
+}
+
 impl<'s> Auditor<'s> {
     /// Asks all policies that can be asked.
     pub fn new(snapshot: &'s Snapshot) -> Auditor<'s> {
@@ -159,15 +174,8 @@ impl<'s> Auditor<'s> {
         let mut findings = Vec::new();
         for Answer { policy, failures, .. } in &examined.answers {
             let Some(policy) = self.references.get(policy) else { continue };
-            findings.extend(failures.iter().map(|failed| Finding {
-                object: Arc::clone(object),
-                policy: Arc::clone(policy),
-                rule: failed.rule,
-                verdict: failed.verdict,
-                message: failed.message.as_str().into(),
-                binding: failed.binding.map(str::to_owned),
-                param: failed.param.clone(),
-            }));
+            let found = failures.iter().map(|failed| failed.finding(Arc::clone(object), policy));
+            findings.extend(found);
         }
         findings
     }

@@ -179,7 +179,7 @@ impl Store {
             let told = self.news.as_ref().filter(|news| !news.failed_before(reference, uid));
             let gravest = answer.failures.iter().max_by_key(|failed| failed.verdict);
             if let Some(failed) = gravest.filter(|_| is_new && told.is_some()) {
-                news.push(finding(object, reference, failed));
+                news.push(failed.finding(Arc::new(object.clone()), reference));
             }
         }
         passes.sort_unstable();
@@ -407,19 +407,6 @@ impl Store {
         let param = failed.param.as_deref().map(|param| self.texts.share(param));
         let Failed { rule, verdict, .. } = *failed;
         Failure { policy, rule, verdict, message, binding, param, since }
-    }
-}
-
-/// A finding that is new.
-fn finding(object: &ObjectRef, policy: &Arc<PolicyRef>, failed: &Failed<'_>) -> Finding {
-    Finding {
-        object: Arc::new(object.clone()),
-        policy: Arc::clone(policy),
-        rule: failed.rule,
-        verdict: failed.verdict,
-        message: failed.message.as_str().into(),
-        binding: failed.binding.map(str::to_owned),
-        param: failed.param.clone(),
     }
 }
 

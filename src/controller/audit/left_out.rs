@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::controller::audit::shown;
 use crate::controller::limits::LEFT_OUT_SHOWN_MAX;
 use crate::policy::background::Unauditable;
 use crate::policy::snapshot::Snapshot;
@@ -41,17 +42,13 @@ impl LeftOut {
             }
         }
         self.told = left_out;
-        let mut all = self.told.iter();
-        let labels = |((kind, policy), why): (&(&'static str, String), &Unauditable)| {
-            (LeftOutLabels { kind, policy: policy.clone(), reason: why.word() }, 1)
-        };
-        let shown: Vec<_> = all.by_ref().take(LEFT_OUT_SHOWN_MAX).map(labels).collect();
-        let more = all.len();
-        let rest = (more > 0).then(|| {
-            let labels = LeftOutLabels { kind: "*", policy: "*".to_owned(), reason: "*" };
-            (labels, more)
+        let all = self.told.iter().map(|((kind, policy), why)| LeftOutLabels {
+            kind,
+            policy: policy.clone(),
+            reason: why.word(),
         });
-        self.metrics.left_out(shown.into_iter().chain(rest));
+        let rest = || LeftOutLabels { kind: "*", policy: "*".to_owned(), reason: "*" };
+        self.metrics.left_out(shown(all, LEFT_OUT_SHOWN_MAX, rest));
     }
 }
 

@@ -140,6 +140,18 @@ async fn lost(mut leads: watch::Receiver<bool>, grace: Duration) {
     }
 }
 
+/// What a metric names: each with a 1, up to a limit, and how many more there are.
+fn shown<L>(
+    mut all: impl ExactSizeIterator<Item = L>,
+    names_max: usize,
+    rest: impl FnOnce() -> L,
+) -> Vec<(L, usize)> {
+    let mut shown: Vec<_> = all.by_ref().take(names_max).map(|labels| (labels, 1)).collect();
+    let more = all.len();
+    shown.extend((more > 0).then(|| (rest(), more)));
+    shown
+}
+
 /// Audits until nobody publishes policies any more.
 async fn audit(tools: &Tools, inputs: &Inputs) {
     let Inputs { snapshots, leads, discovered } = inputs.clone();

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::time::Instant;
 
 use crate::audit::plan::ServedKind;
+use crate::controller::audit::shown;
 use crate::controller::limits::{AUDIT_RETRY_INTERVAL_MAX, UNREADABLE_KINDS_SHOWN_MAX};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::KindLabels;
@@ -80,19 +81,12 @@ impl Unreadable {
     }
 
     fn show(&self) {
-        let mut kinds = self.kinds.keys();
-        let shown = kinds.by_ref().take(UNREADABLE_KINDS_SHOWN_MAX);
-        let labels = |kind: &ServedKind| KindLabels {
-            group: kind.group.clone(),
-            resource: kind.resource.clone(),
-        };
-        let shown: Vec<_> = shown.map(|kind| (labels(kind), 1)).collect();
-        let more = kinds.len();
-        let rest = (more > 0).then(|| {
-            let labels = KindLabels { group: "*".to_owned(), resource: "*".to_owned() };
-            (labels, more)
-        });
-        self.metrics.unreadable(shown.into_iter().chain(rest));
+        let all = self
+            .kinds
+            .keys()
+            .map(|kind| KindLabels { group: kind.group.clone(), resource: kind.resource.clone() });
+        let rest = || KindLabels { group: "*".to_owned(), resource: "*".to_owned() };
+        self.metrics.unreadable(shown(all, UNREADABLE_KINDS_SHOWN_MAX, rest));
     }
 }
 
